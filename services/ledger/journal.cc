@@ -1,0 +1,260 @@
+#include "services/ledger/journal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
+#include "libs/base/bytes.h"
+#include "libs/base/file.h"
+#include "libs/base/log.h"
+#include "libs/base/status_macros.h"
+
+namespace countersign::ledger {
+namespace {
+
+constexpr absl::string_view kMagic = "CSJ1";
+constexpr size_t kHeaderBytes = 12;      // magic, body length, CRC-32 of the body
+constexpr size_t kBodyHeaderBytes = 12;  // first index, count
+constexpr absl::string_view kSuffix = ".journal";
+
+uint32_t Crc(absl::string_view bytes) {
+  return static_cast<uint32_t>(
+      crc32_z(0, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size()));
+}
+
+struct Record {
+  uint64_t first_index = 0;
+  uint32_t count = 0;
+  absl::string_view entries;  // (u16 length, bytes) each
+  size_t bytes = 0;           // of the whole record
+};
+
+// Whether a whole, undamaged record stands at the front of `bytes`.
+bool ParseRecord(absl::string_view bytes, Record* record) {
+  base::ByteReader reader(bytes);
+  absl::string_view magic;
+  uint32_t length;
+  uint32_t crc;
+  absl::string_view body;
+  if (!reader.ReadBytes(kMagic.size(), &magic) || magic != kMagic || !reader.ReadU32(&length) ||
+      !reader.ReadU32(&crc) || !reader.ReadBytes(length, &body) || Crc(body) != crc) {
+    return false;
+  }
+  base::ByteReader fields(body);
+  if (!fields.ReadU64(&record->first_index) || !fields.ReadU32(&record->count)) return false;
+  record->entries = fields.rest();
+  record->bytes = kHeaderBytes + body.size();
+  return true;
+}
+
+// Whether any whole record stands behind the front of `bytes`: then the front is damage, not a
+// write that a crash cut short.
+bool RecordFollows(absl::string_view bytes) {
+  Record record;
+  for (size_t at = bytes.find(kMagic, 1); at != absl::string_view::npos;
+       at = bytes.find(kMagic, at + 1)) {
+    if (ParseRecord(bytes.substr(at), &record)) return true;
+  }
+  return false;
+}
+
+absl::StatusOr<std::vector<uint64_t>> ListSegments(const std::string& directory) {
+  std::vector<uint64_t> segments;
+  std::error_code error;
+  for (std::filesystem::directory_iterator it(directory, error), end; !error && it != end;
+       it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    absl::string_view digits = name;
+    uint64_t first;
+    if (absl::ConsumeSuffix(&digits, kSuffix) && absl::SimpleAtoi(digits, &first)) {
+      segments.push_back(first);
+    }
+  }
+  if (error) return base::ErrnoStatus(error.value(), absl::StrCat("list ", directory));
+  std::sort(segments.begin(), segments.end());
+  return segments;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const std::string& directory,
+                                                       const Options& options, uint64_t from,
+                                                       const EntryFn& replay) {
+  RETURN_IF_ERROR(base::EnsureDirectory(directory, 0700));
+  ASSIGN_OR_RETURN(std::vector<uint64_t> segments, ListSegments(directory));
+  std::unique_ptr<Journal> journal(new Journal(directory, options));
+  if (segments.empty()) {
+    if (from != 0) {
+      return absl::DataLossError(absl::StrCat("the journal ", directory,
+                                              " is empty but must hold the entries from index ",
+                                              from, " on: restore the data folder as it was"));
+    }
+    RETURN_IF_ERROR(journal->StartSegment());
+    return journal;
+  }
+  if (segments.front() > from) {
+    return absl::DataLossError(
+        absl::StrCat("the journal ", directory, " begins at index ", segments.front(),
+                     " but must hold the entries from index ", from,
+                     " on: restore the data folder as it was"));
+  }
+  for (size_t i = 0; i < segments.size(); ++i) {
+    const bool last = i + 1 == segments.size();
+    // Whole segments below `from` need no reading.
+    if (!last && segments[i + 1] <= from) continue;
+    RETURN_IF_ERROR(journal->ReplaySegment(segments[i], last, from, replay));
+    if (!last && journal->next_index_ != segments[i + 1]) {
+      return absl::DataLossError(absl::StrCat(
+          "the journal ", directory, " lacks the entries from index ", journal->next_index_,
+          " to ", segments[i + 1], ": restore the data folder as it was"));
+    }
+  }
+  const std::string path = journal->SegmentPath(segments.back());
+  journal->fd_ = open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+  if (journal->fd_ < 0) return base::ErrnoStatus(errno, absl::StrCat("open ", path));
+  // What was replayed may still be in the page cache alone: a process that was killed between its
+  // write and its synchronisation leaves whole records that a power cut could yet take.
+  if (fdatasync(journal->fd_) != 0) {
+    return base::ErrnoStatus(errno, absl::StrCat("synchronise ", path));
+  }
+  journal->synchronisations_.fetch_add(1, std::memory_order_relaxed);
+  return journal;
+}
+
+Journal::~Journal() {
+  if (fd_ >= 0) close(fd_);
+}
+
+std::string Journal::SegmentPath(uint64_t first_index) const {
+  return absl::StrFormat("%s/%020d%s", directory_, first_index, kSuffix);
+}
+
+absl::Status Journal::ReplaySegment(uint64_t first_index, bool last, uint64_t from,
+                                    const EntryFn& replay) {
+  const std::string path = SegmentPath(first_index);
+  ASSIGN_OR_RETURN(const std::string contents, base::ReadFile(path));
+  next_index_ = first_index;
+  size_t offset = 0;
+  while (offset < contents.size()) {
+    const absl::string_view rest = absl::string_view(contents).substr(offset);
+    Record record;
+    if (!ParseRecord(rest, &record)) {
+      if (!last || RecordFollows(rest)) {
+        return absl::DataLossError(absl::StrCat("the journal segment ", path,
+                                                " is damaged at offset ", offset,
+                                                ": restore the data folder as it was"));
+      }
+      base::Log(base::Severity::kWarning, "cut off a journal record that a crash left unfinished",
+                {{"file", path},
+                 {"offset", absl::StrCat(offset)},
+                 {"bytes", absl::StrCat(rest.size())}});
+      if (truncate(path.c_str(), static_cast<off_t>(offset)) != 0) {
+        return base::ErrnoStatus(errno, absl::StrCat("truncate ", path));
+      }
+      break;
+    }
+    if (record.first_index != next_index_) {
+      return absl::DataLossError(absl::StrCat("the journal segment ", path, " has index ",
+                                              record.first_index, " at offset ", offset,
+                                              " where ", next_index_,
+                                              " is due: restore the data folder as it was"));
+    }
+    base::ByteReader reader(record.entries);
+    for (uint32_t i = 0; i < record.count; ++i) {
+      uint16_t length;
+      absl::string_view entry;
+      if (!reader.ReadU16(&length) || !reader.ReadBytes(length, &entry)) {
+        return absl::DataLossError(absl::StrCat("the journal segment ", path,
+                                                " has a malformed record at offset ", offset));
+      }
+      if (next_index_ >= from) RETURN_IF_ERROR(replay(next_index_, entry));
+      ++next_index_;
+    }
+    offset += record.bytes;
+  }
+  fd_bytes_ = offset;
+  return absl::OkStatus();
+}
+
+absl::Status Journal::StartSegment() {
+  const std::string path = SegmentPath(next_index_);
+  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  if (fd < 0) return base::ErrnoStatus(errno, absl::StrCat("create ", path));
+  if (absl::Status status = base::SyncDirectory(directory_); !status.ok()) {
+    close(fd);
+    return status;
+  }
+  synchronisations_.fetch_add(1, std::memory_order_relaxed);
+  if (fd_ >= 0) close(fd_);
+  fd_ = fd;
+  fd_bytes_ = 0;
+  return absl::OkStatus();
+}
+
+absl::Status Journal::Fail(absl::Status status) {
+  broken_ = absl::DataLossError(absl::StrCat(
+      "the journal's state on disk is unknown after a failure (", status.message(),
+      "): repair the disk and restart the ledger"));
+  return broken_;
+}
+
+absl::Status Journal::Append(absl::Span<const absl::string_view> entries) {
+  if (!broken_.ok()) return broken_;
+  if (fd_bytes_ >= options_.segment_bytes) RETURN_IF_ERROR(StartSegment());
+
+  buffer_.assign(kHeaderBytes, '\0');
+  base::AppendU64(&buffer_, next_index_);
+  base::AppendU32(&buffer_, static_cast<uint32_t>(entries.size()));
+  for (const absl::string_view entry : entries) {
+    base::AppendU16(&buffer_, static_cast<uint16_t>(entry.size()));
+    buffer_.append(entry.data(), entry.size());
+  }
+  const absl::string_view body = absl::string_view(buffer_).substr(kHeaderBytes);
+  std::string header(kMagic);
+  base::AppendU32(&header, static_cast<uint32_t>(body.size()));
+  base::AppendU32(&header, Crc(body));
+  buffer_.replace(0, kHeaderBytes, header);
+
+  for (size_t done = 0; done < buffer_.size();) {
+    const ssize_t wrote = write(fd_, buffer_.data() + done, buffer_.size() - done);
+    if (wrote >= 0) {
+      done += static_cast<size_t>(wrote);
+      continue;
+    }
+    if (errno == EINTR) continue;
+    const absl::Status failed =
+        base::ErrnoStatus(errno, absl::StrCat("append to the journal in ", directory_));
+    if (ftruncate(fd_, static_cast<off_t>(fd_bytes_)) != 0) return Fail(failed);
+    return failed;
+  }
+  if (fdatasync(fd_) != 0) {
+    return Fail(base::ErrnoStatus(errno, absl::StrCat("synchronise the journal in ", directory_)));
+  }
+  synchronisations_.fetch_add(1, std::memory_order_relaxed);
+  fd_bytes_ += buffer_.size();
+  next_index_ += entries.size();
+  constexpr size_t kKeepCapacity = 4 << 20;
+  if (buffer_.capacity() > kKeepCapacity) std::string().swap(buffer_);
+  return absl::OkStatus();
+}
+
+absl::Status Journal::DropBefore(uint64_t index) {
+  ASSIGN_OR_RETURN(const std::vector<uint64_t> segments, ListSegments(directory_));
+  for (size_t i = 0; i + 1 < segments.size() && segments[i + 1] <= index; ++i) {
+    const std::string path = SegmentPath(segments[i]);
+    if (unlink(path.c_str()) != 0) return base::ErrnoStatus(errno, absl::StrCat("delete ", path));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace countersign::ledger
