@@ -1,0 +1,111 @@
+// The SQL seam: statements, transactions and bulk insert over an engine that a URL names.
+//
+// One dialect, what SQLite and PostgreSQL both understand: $1 parameters, BIGINT, TEXT and BYTEA
+// columns, ON CONFLICT, RETURNING. Statements are prepared once a connection and kept.
+//
+// Failures, from every method:
+//   ALREADY_EXISTS       a unique or primary key is taken
+//   FAILED_PRECONDITION  another constraint (NOT NULL, CHECK, foreign key) refuses; the database is
+//                        closed; a transaction was asked for inside a transaction
+//   INVALID_ARGUMENT     the parameters are not those of the statement; more than one statement
+//   ABORTED              another connection holds the lock and went on holding it through all retries
+//   RESOURCE_EXHAUSTED   the disk is full, or memory is; nothing was changed
+//   DATA_LOSS            the file is damaged or no database
+//   PERMISSION_DENIED    the file or the connection is read-only, or may not be opened
+//   UNAVAILABLE          the disk failed. A commit that failed so may or may not be there after the
+//                        next Open; until then every write is refused
+//   INTERNAL             the engine refuses the statement (syntax, no such table)
+// Messages carry the engine's words and never a parameter's value.
+#ifndef COUNTERSIGN_LIBS_STORAGE_DATABASE_H_
+#define COUNTERSIGN_LIBS_STORAGE_DATABASE_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "libs/storage/value.h"
+
+namespace countersign::storage {
+
+enum class Engine { kSqlite };
+
+// What BulkInsert does with a row whose key is taken.
+enum class OnConflict { kFail, kSkip };
+
+// A transaction in progress. Belongs to the function it was given to, on the thread that runs it.
+class Transaction {
+ public:
+  virtual ~Transaction() = default;
+
+  // Runs one statement; returns how many rows it inserted, updated or deleted.
+  virtual absl::StatusOr<int64_t> Run(absl::string_view sql, Params params = {}) = 0;
+
+  // Runs one statement and returns all its rows.
+  virtual absl::StatusOr<Rows> Query(absl::string_view sql, Params params = {}) = 0;
+
+  // Inserts `rows`, each with a value for each of `columns`, in as few round trips as the engine
+  // allows; returns how many were inserted. `table` and `columns` are trusted identifiers.
+  virtual absl::StatusOr<int64_t> BulkInsert(absl::string_view table,
+                                             const std::vector<std::string>& columns,
+                                             absl::Span<const Row> rows,
+                                             OnConflict on_conflict = OnConflict::kFail) = 0;
+
+  // Runs any number of statements without parameters, separated by semicolons: for migrations.
+  virtual absl::Status RunScript(absl::string_view sql) = 0;
+};
+
+struct DatabaseOptions {
+  // Connections for reads; writes have one of their own.
+  int readers = 4;
+  // How long one attempt waits for a lock that another process holds.
+  absl::Duration busy_timeout = absl::Seconds(5);
+  // How often a transaction is tried in all when others keep it from its lock.
+  int max_attempts = 6;
+  // Waits between attempts (2 ms, doubled each time, less up to a half by chance).
+  std::function<void(absl::Duration)> sleep;
+};
+
+// Thread-safe.
+class Database {
+ public:
+  // Runs inside a transaction. An error rolls it back and becomes the transaction's result. May run
+  // more than once, so it changes nothing but the database and variables that it sets anew.
+  using Body = std::function<absl::Status(Transaction&)>;
+
+  // `url` is "sqlite:PATH"; a missing file is created, mode 0600, in an existing folder.
+  static absl::StatusOr<std::unique_ptr<Database>> Open(absl::string_view url,
+                                                        DatabaseOptions options = {});
+
+  virtual ~Database() = default;
+
+  virtual Engine engine() const = 0;
+
+  // Runs `body` as one atomic, serialised, durable unit: OK means that its changes are on disk.
+  // Transactions that wait at the same time share one synchronisation (group commit), each still
+  // atomic on its own; `body` may so run on the thread of another caller. Repeats `body` when
+  // the engine asks for it (a lock, a serialisation failure).
+  virtual absl::Status InTransaction(const Body& body) = 0;
+
+  // Runs `body` over one consistent snapshot, beside writers; it may not change anything.
+  virtual absl::Status InSnapshot(const Body& body) = 0;
+
+  // One statement in a transaction of its own; as Transaction::Run.
+  absl::StatusOr<int64_t> Run(absl::string_view sql, Params params = {});
+
+  // One reading statement in a snapshot of its own; as Transaction::Query. Statements that write
+  // and return (RETURNING) need InTransaction.
+  absl::StatusOr<Rows> Query(absl::string_view sql, Params params = {});
+
+  // Ends what runs, then refuses everything. Idempotent; the destructor does it too.
+  virtual void Close() = 0;
+};
+
+}  // namespace countersign::storage
+
+#endif  // COUNTERSIGN_LIBS_STORAGE_DATABASE_H_
