@@ -39,10 +39,10 @@ struct ClientRequest {
 // Thread-safe.
 class Client {
  public:
-  // Any HTTP status is an answer, not an error. Errors: InvalidArgument (the URL or a header field),
-  // DeadlineExceeded, Unavailable (could not connect, or the connection broke), ResourceExhausted
-  // (the response is larger than allowed), Internal (the answer is not HTTP), Cancelled (the client
-  // was destroyed).
+  // Any HTTP status is an answer, not an error. Errors: InvalidArgument (the URL or a header
+  // field), DeadlineExceeded, Unavailable (could not connect, or the connection broke),
+  // ResourceExhausted (the response is larger than allowed), Internal (the answer is not HTTP),
+  // Cancelled (the client was destroyed).
   using Callback = std::function<void(absl::StatusOr<Response>)>;
 
   explicit Client(ClientOptions options = {});

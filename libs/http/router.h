@@ -36,8 +36,8 @@ class Router {
  private:
   struct Segment {
     enum class Kind { kLiteral, kParamWithSuffix, kParam, kRest } kind;
-    std::string text;    // the literal, or the suffix behind the parameter
-    std::string name;    // of the parameter
+    std::string text;  // the literal, or the suffix behind the parameter
+    std::string name;  // of the parameter
   };
   struct Entry {
     std::string pattern;

@@ -27,8 +27,8 @@ struct ServerOptions {
   absl::Duration idle_timeout = absl::Seconds(60);
   // From a request's first byte to its last; beyond it 408.
   absl::Duration read_timeout = absl::Seconds(10);
-  // From a request's last byte to the handler's answer; beyond it 504. Also bounds how long a client
-  // may take to read the answer.
+  // From a request's last byte to the handler's answer; beyond it 504. Also bounds how long a
+  // client may take to read the answer.
   absl::Duration request_timeout = absl::Seconds(30);
   // Beyond it new connections are answered 503 and closed.
   int max_connections = 10000;
