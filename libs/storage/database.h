@@ -4,15 +4,17 @@
 // columns, ON CONFLICT, RETURNING. Statements are prepared once a connection and kept.
 //
 // Failures, from every method:
+//   NOT_FOUND            Open: the file's folder does not exist
 //   ALREADY_EXISTS       a unique or primary key is taken
 //   FAILED_PRECONDITION  another constraint (NOT NULL, CHECK, foreign key) refuses; the database is
-//                        closed; a transaction was asked for inside a transaction
+//                        closed; a transaction was asked for inside a transaction, or goes on after
+//                        a statement failed
 //   INVALID_ARGUMENT     the parameters are not those of the statement; more than one statement
-//   ABORTED              another connection holds the lock and went on holding it through all retries
-//   RESOURCE_EXHAUSTED   the disk is full, or memory is; nothing was changed
-//   DATA_LOSS            the file is damaged or no database
-//   PERMISSION_DENIED    the file or the connection is read-only, or may not be opened
-//   UNAVAILABLE          the disk failed. A commit that failed so may or may not be there after the
+//   ABORTED              another connection holds the lock and went on holding it through all
+//   retries RESOURCE_EXHAUSTED   the disk is full, or memory is; nothing was changed DATA_LOSS the
+//   file is damaged or no database PERMISSION_DENIED    the file or the connection is read-only, or
+//   may not be opened UNAVAILABLE          the disk failed. A commit that failed so may or may not
+//   be there after the
 //                        next Open; until then every write is refused
 //   INTERNAL             the engine refuses the statement (syntax, no such table)
 // Messages carry the engine's words and never a parameter's value.
@@ -39,6 +41,8 @@ enum class Engine { kSqlite };
 enum class OnConflict { kFail, kSkip };
 
 // A transaction in progress. Belongs to the function it was given to, on the thread that runs it.
+// After a statement failed, all that is left is to roll back: later statements fail, and so does
+// the transaction even if its function returns OK. (Use ON CONFLICT for a key that may be taken.)
 class Transaction {
  public:
   virtual ~Transaction() = default;
@@ -92,7 +96,8 @@ class Database {
   // the engine asks for it (a lock, a serialisation failure).
   virtual absl::Status InTransaction(const Body& body) = 0;
 
-  // Runs `body` over one consistent snapshot, beside writers; it may not change anything.
+  // Runs `body` over one consistent snapshot, beside writers; it may not change anything. Not to be
+  // called from a Body.
   virtual absl::Status InSnapshot(const Body& body) = 0;
 
   // One statement in a transaction of its own; as Transaction::Run.
@@ -102,7 +107,8 @@ class Database {
   // and return (RETURNING) need InTransaction.
   absl::StatusOr<Rows> Query(absl::string_view sql, Params params = {});
 
-  // Ends what runs, then refuses everything. Idempotent; the destructor does it too.
+  // Ends what runs, then refuses everything. Idempotent; the destructor does it too. Not to be
+  // called from a Body.
   virtual void Close() = 0;
 };
 

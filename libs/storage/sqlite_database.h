@@ -1,8 +1,8 @@
 // The SQLite driver of the SQL seam.
 //
 // One connection writes; callers that wait for it are taken together into one transaction, each
-// under a savepoint, by whichever of them comes first. Others read, each from its own snapshot (WAL).
-// synchronous=FULL: a commit is on disk when it returns.
+// under a savepoint, by whichever of them comes first. Others read, each from its own snapshot
+// (WAL). synchronous=FULL: a commit is on disk when it returns.
 #ifndef COUNTERSIGN_LIBS_STORAGE_SQLITE_DATABASE_H_
 #define COUNTERSIGN_LIBS_STORAGE_SQLITE_DATABASE_H_
 

@@ -2,6 +2,7 @@
 #ifndef COUNTERSIGN_LIBS_STORAGE_VALUE_H_
 #define COUNTERSIGN_LIBS_STORAGE_VALUE_H_
 
+#include <concepts>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -12,16 +13,18 @@
 
 namespace countersign::storage {
 
-// A 64-bit integer (BIGINT), text (TEXT, UTF-8), bytes (BYTEA) or null. A plain value; text and bytes
-// may hold any byte, zeros included, where the engine allows it (PostgreSQL's TEXT holds no zeros).
+// A 64-bit integer (BIGINT), text (TEXT, UTF-8), bytes (BYTEA) or null. A plain value; text and
+// bytes may hold any byte, zeros included, where the engine allows it (PostgreSQL's TEXT holds no
+// zeros).
 class Value {
  public:
   enum class Type { kNull, kInt, kText, kBytes };
 
   Value() = default;
   // Implicit, so that integers stand in a parameter list as they are.
-  Value(int64_t number) : type_(Type::kInt), number_(number) {}  // NOLINT
-  Value(double) = delete;
+  template <std::integral Integer>
+  requires(!std::same_as<Integer, bool>) Value(Integer number)
+      : type_(Type::kInt), number_(static_cast<int64_t>(number)) {}  // NOLINT
   static Value Null() { return Value(); }
   static Value Text(absl::string_view text) { return Value(Type::kText, std::string(text)); }
   static Value Bytes(absl::string_view bytes) { return Value(Type::kBytes, std::string(bytes)); }
