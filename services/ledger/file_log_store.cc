@@ -1,0 +1,501 @@
+#include "services/ledger/file_log_store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "libs/base/bytes.h"
+#include "libs/base/log.h"
+#include "libs/base/status_macros.h"
+
+namespace countersign::ledger {
+namespace {
+
+constexpr uint32_t kWidth = Edge::kTileWidth;
+constexpr absl::string_view kStateHeader = "countersign ledger state v1";
+constexpr size_t kTileBytes = kWidth * sizeof(merkle::Hash);
+
+absl::string_view AsBytes(const std::vector<merkle::Hash>& hashes, size_t count) {
+  return absl::string_view(reinterpret_cast<const char*>(hashes.data()),
+                           count * sizeof(merkle::Hash));
+}
+
+// The length of the first `count` framed entries of `framed`; false when it holds fewer.
+bool FramedPrefix(absl::string_view framed, uint32_t count, size_t* length) {
+  base::ByteReader reader(framed);
+  for (uint32_t i = 0; i < count; ++i) {
+    uint16_t size;
+    absl::string_view entry;
+    if (!reader.ReadU16(&size) || !reader.ReadBytes(size, &entry)) return false;
+  }
+  *length = framed.size() - reader.rest().size();
+  return true;
+}
+
+// A full tile's 256 hashes and, behind them, its inner nodes row by row up to the top two.
+std::vector<merkle::Hash> Expand(const merkle::Hash* hashes) {
+  std::vector<merkle::Hash> nodes(hashes, hashes + kWidth);
+  nodes.reserve(2 * kWidth);
+  size_t row = 0;
+  for (size_t width = kWidth; width > 2; width /= 2) {
+    for (size_t i = 0; i < width; i += 2) {
+      nodes.push_back(merkle::NodeHash(nodes[row + i], nodes[row + i + 1]));
+    }
+    row += width;
+  }
+  return nodes;
+}
+
+absl::Status Damaged(const std::string& path, absl::string_view what) {
+  return absl::DataLossError(
+      absl::StrCat(path, " ", what, ": restore the data folder as it was"));
+}
+
+}  // namespace
+
+FileLogStore::FileLogStore(const Options& options)
+    : options_(options),
+      edge_(std::make_shared<Edge>()),
+      checkpoint_(std::make_shared<std::string>()),
+      tiles_({.capacity = options.tile_cache_bytes / 2}),
+      bundles_({.capacity = options.tile_cache_bytes / 2, .shards = 4}) {}
+
+FileLogStore::~FileLogStore() {
+  if (!settler_.joinable()) return;
+  {
+    base::MutexLock lock(&settle_mutex_);
+    stopping_ = true;
+  }
+  settle_wake_.NotifyAll();
+  settler_.join();
+}
+
+absl::StatusOr<std::unique_ptr<FileLogStore>> FileLogStore::Open(const Options& options) {
+  RETURN_IF_ERROR(base::EnsureDirectory(options.directory, 0700));
+  ASSIGN_OR_RETURN(auto lock, base::DirectoryLock::Acquire(options.directory));
+  std::unique_ptr<FileLogStore> store(new FileLogStore(options));
+  store->lock_ = std::move(lock);
+  RETURN_IF_ERROR(base::EnsureDirectory(store->PublicPath("tile/entries")));
+
+  RETURN_IF_ERROR(store->ReadState(&store->mark_));
+  RETURN_IF_ERROR(store->RebuildEdge(store->mark_));
+  if (options.deduplicate) {
+    ASSIGN_OR_RETURN(store->dedup_, DedupIndex::Open(options.directory + "/dedup"));
+    RETURN_IF_ERROR(store->RebuildDedup(store->mark_.size));
+  }
+  RETURN_IF_ERROR(store->ReplayJournal(store->mark_.size));
+  RETURN_IF_ERROR(store->Integrate().status());
+
+  const std::string checkpoint_path = store->PublicPath("checkpoint");
+  if (base::FileExists(checkpoint_path)) {
+    ASSIGN_OR_RETURN(std::string checkpoint, base::ReadFile(checkpoint_path));
+    base::MutexLock lock(&store->checkpoint_mutex_);
+    store->checkpoint_ = std::make_shared<const std::string>(std::move(checkpoint));
+  }
+  store->settler_ = std::thread([raw = store.get()] { raw->SettleLoop(); });
+  return store;
+}
+
+std::string FileLogStore::PublicPath(absl::string_view path) const {
+  return absl::StrCat(options_.directory, "/public/", path);
+}
+
+absl::Status FileLogStore::ReadState(TreeHead* mark) const {
+  const std::string path = options_.directory + "/state";
+  const absl::StatusOr<std::string> text = base::ReadFile(path);
+  if (absl::IsNotFound(text.status())) return absl::OkStatus();  // a log that never settled
+  RETURN_IF_ERROR(text.status());
+  const std::vector<std::string> lines = absl::StrSplit(*text, '\n');
+  if (lines.size() != 4 || lines[0] != kStateHeader || !lines[3].empty() ||
+      !absl::SimpleAtoi(lines[1], &mark->size) || mark->size % kWidth != 0) {
+    return Damaged(path, "is not a ledger state file");
+  }
+  const absl::StatusOr<std::string> root = base::Base64Decode(lines[2]);
+  if (!root.ok() || root->size() != mark->root.size()) {
+    return Damaged(path, "is not a ledger state file");
+  }
+  std::copy(root->begin(), root->end(), mark->root.begin());
+  return absl::OkStatus();
+}
+
+absl::Status FileLogStore::WriteState(const TreeHead& mark) {
+  return base::WriteFileDurably(
+      options_.directory + "/state",
+      absl::StrCat(kStateHeader, "\n", mark.size, "\n",
+                   base::Base64Encode(base::AsBytes(mark.root)), "\n"),
+      0600);
+}
+
+absl::Status FileLogStore::RebuildEdge(const TreeHead& mark) {
+  auto edge = std::make_shared<Edge>();
+  edge->size = mark.size;
+  // The incomplete tile at level k + 1 holds the roots of the last full tiles at level k.
+  for (int level = 0; (mark.size >> (8 * level)) != 0; ++level) {
+    std::vector<merkle::Hash>& hashes = edge->levels.emplace_back();
+    if (level == 0) continue;  // the mark is a multiple of 256
+    const uint64_t count = mark.size >> (8 * level);
+    for (uint64_t i = count / kWidth * kWidth; i < count; ++i) {
+      ASSIGN_OR_RETURN(const ExpandedTile tile, FullTile(level - 1, i));
+      hashes.push_back(merkle::NodeHash(tile->end()[-2], tile->end()[-1]));
+    }
+  }
+  if (edge->Root() != mark.root) {
+    return Damaged(PublicPath("tile"), absl::StrCat("does not have the root that the state file "
+                                                    "records for size ",
+                                                    mark.size));
+  }
+  base::MutexLock lock(&edge_mutex_);
+  edge_ = std::move(edge);
+  return absl::OkStatus();
+}
+
+absl::Status FileLogStore::RebuildDedup(uint64_t mark) {
+  // Normally nothing: settling flushes the index before it moves the mark.
+  std::vector<DedupIndex::Item> items;
+  for (uint64_t tile = dedup_->replay_from() / kWidth; tile < mark / kWidth; ++tile) {
+    ASSIGN_OR_RETURN(const ExpandedTile hashes, FullTile(0, tile));
+    items.clear();
+    for (uint32_t i = 0; i < kWidth; ++i) items.push_back({(*hashes)[i], tile * kWidth + i});
+    RETURN_IF_ERROR(dedup_->Insert(items, (tile + 1) * kWidth));
+    if (tile % 4096 == 4095) {
+      base::Log(base::Severity::kInfo, "rebuilding the deduplication index",
+                {{"entries", absl::StrCat((tile + 1) * kWidth)}, {"of", absl::StrCat(mark)}});
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status FileLogStore::ReplayJournal(uint64_t mark) {
+  Sequenced replayed;
+  std::vector<DedupIndex::Item> items;
+  const auto replay = [&](uint64_t index, absl::string_view entry) {
+    const merkle::Hash leaf_hash = merkle::LeafHash(entry);
+    replayed.leaf_hashes.push_back(leaf_hash);
+    base::AppendU16(&replayed.framed, static_cast<uint16_t>(entry.size()));
+    replayed.framed.append(entry.data(), entry.size());
+    if (dedup_ != nullptr && index >= dedup_->replay_from()) items.push_back({leaf_hash, index});
+    return absl::OkStatus();
+  };
+  Journal::Options options;
+  options.segment_bytes = options_.journal_segment_bytes;
+  ASSIGN_OR_RETURN(journal_, Journal::Open(options_.directory + "/journal", options, mark, replay));
+  const uint64_t known = dedup_ != nullptr ? dedup_->replay_from() : 0;
+  if (journal_->next_index() < std::max(mark, known)) {
+    return Damaged(options_.directory + "/journal",
+                   absl::StrCat("ends at index ", journal_->next_index(),
+                                " but the log had entries up to ", std::max(mark, known)));
+  }
+  if (!items.empty()) RETURN_IF_ERROR(dedup_->Insert(items, journal_->next_index()));
+  base::MutexLock lock(&pending_mutex_);
+  pending_ = std::move(replayed);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<LogStore::Placement>> FileLogStore::Sequence(
+    absl::Span<const NewEntry> entries) {
+  std::vector<Placement> placements(entries.size());
+  std::vector<DedupIndex::Item> fresh;
+  std::vector<absl::string_view> fresh_bytes;
+  fresh.reserve(entries.size());
+  fresh_bytes.reserve(entries.size());
+  uint64_t next_index = journal_->next_index();
+  const auto add = [&](size_t i) {
+    placements[i] = {next_index, false};
+    fresh.push_back({entries[i].leaf_hash, next_index++});
+    fresh_bytes.push_back(entries[i].bytes);
+  };
+
+  if (dedup_ == nullptr) {
+    for (size_t i = 0; i < entries.size(); ++i) add(i);
+  } else {
+    std::vector<merkle::Hash> hashes;
+    hashes.reserve(entries.size());
+    for (const NewEntry& entry : entries) hashes.push_back(entry.leaf_hash);
+    ASSIGN_OR_RETURN(const auto known, dedup_->Find(hashes));
+    absl::flat_hash_map<merkle::Hash, uint64_t> in_batch;
+    in_batch.reserve(entries.size());
+    for (size_t i = 0; i < entries.size(); ++i) {
+      if (known[i].has_value()) {
+        placements[i] = {*known[i], true};
+      } else if (const auto [it, is_new] = in_batch.emplace(hashes[i], next_index); is_new) {
+        add(i);
+      } else {
+        placements[i] = {it->second, true};
+      }
+    }
+  }
+  if (fresh.empty()) return placements;
+
+  RETURN_IF_ERROR(journal_->Append(fresh_bytes));
+  if (dedup_ != nullptr) {
+    if (const absl::Status status = dedup_->Insert(fresh, next_index); !status.ok()) {
+      return absl::DataLossError(absl::StrCat(
+          "entries are durable but not in the deduplication index (", status.message(),
+          "): restart the ledger, which repairs it"));
+    }
+  }
+  base::MutexLock lock(&pending_mutex_);
+  for (size_t i = 0; i < fresh.size(); ++i) {
+    pending_.leaf_hashes.push_back(fresh[i].leaf_hash);
+    base::AppendU16(&pending_.framed, static_cast<uint16_t>(fresh_bytes[i].size()));
+    pending_.framed.append(fresh_bytes[i].data(), fresh_bytes[i].size());
+  }
+  return placements;
+}
+
+absl::StatusOr<TreeHead> FileLogStore::Integrate() {
+  // What an earlier call could not write comes first; what has arrived since waits its turn.
+  if (integrating_.leaf_hashes.empty()) {
+    base::MutexLock lock(&pending_mutex_);
+    std::swap(integrating_, pending_);
+  }
+  const std::shared_ptr<const Edge> before = edge();
+  if (integrating_.leaf_hashes.empty()) return TreeHead{before->size, before->Root()};
+
+  auto after = std::make_shared<Edge>(*before);
+  RETURN_IF_ERROR(Grow(after.get(), integrating_));
+  const TreeHead head{after->size, after->Root()};
+  {
+    base::MutexLock lock(&edge_mutex_);
+    edge_ = std::move(after);
+  }
+  {
+    base::MutexLock lock(&settle_mutex_);
+    unsettled_bytes_ += integrating_.framed.size();
+    if (unsettled_bytes_ >= options_.settle_bytes) settle_wake_.NotifyOne();
+  }
+  integrating_ = Sequenced();
+  return head;
+}
+
+absl::Status FileLogStore::Grow(Edge* edge, const Sequenced& batch) {
+  if (edge->levels.empty()) edge->levels.emplace_back();
+  base::ByteReader reader(batch.framed);
+  for (const merkle::Hash& leaf_hash : batch.leaf_hashes) {
+    const absl::string_view rest = reader.rest();
+    uint16_t size;
+    absl::string_view entry;
+    if (!reader.ReadU16(&size) || !reader.ReadBytes(size, &entry)) {
+      return absl::InternalError("a sequenced batch is malformed");
+    }
+    edge->bundle.append(rest.data(), sizeof(size) + entry.size());
+    edge->levels[0].push_back(leaf_hash);
+    ++edge->size;
+    if (edge->levels[0].size() < kWidth) continue;
+    const std::string path = merkle::EntriesPath(edge->size / kWidth - 1, kWidth);
+    RETURN_IF_ERROR(WritePublicFile(path, edge->bundle));
+    RemovePartials(path);
+    edge->bundle.clear();
+    for (size_t level = 0; edge->Level(level).size() == kWidth; ++level) {
+      RETURN_IF_ERROR(CloseTile(edge, level));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status FileLogStore::CloseTile(Edge* edge, size_t level) {
+  const uint64_t index = edge->TileIndex(static_cast<int>(level)) - 1;
+  const std::string path = merkle::TilePath({static_cast<int>(level), index, kWidth});
+  RETURN_IF_ERROR(WritePublicFile(path, AsBytes(edge->levels[level], kWidth)));
+  RemovePartials(path);
+  auto nodes = std::make_shared<const std::vector<merkle::Hash>>(
+      Expand(edge->levels[level].data()));
+  edge->levels[level].clear();
+  if (level + 1 == edge->levels.size()) edge->levels.emplace_back();
+  edge->levels[level + 1].push_back(merkle::NodeHash(nodes->end()[-2], nodes->end()[-1]));
+  tiles_.Put({static_cast<int>(level), index}, std::move(nodes), 2 * kTileBytes);
+  return absl::OkStatus();
+}
+
+absl::Status FileLogStore::WritePublicFile(const std::string& path, absl::string_view bytes) {
+  const std::string full = PublicPath(path);
+  absl::Status status = base::WriteFileAtomically(full, bytes);
+  if (!absl::IsNotFound(status)) return status;
+  // The first file of its folder.
+  std::error_code error;
+  std::filesystem::create_directories(std::filesystem::path(full).parent_path(), error);
+  if (error) return base::ErrnoStatus(error.value(), absl::StrCat("create the folder of ", full));
+  return base::WriteFileAtomically(full, bytes);
+}
+
+void FileLogStore::RemovePartials(const std::string& full_path) {
+  base::MutexLock lock(&partials_mutex_);
+  // A partial tile left behind is only waste, so a failure is no one's concern.
+  std::error_code ignored;
+  std::filesystem::remove_all(PublicPath(full_path) + ".p", ignored);
+}
+
+absl::Status FileLogStore::Publish(const TreeHead& head, absl::string_view checkpoint) {
+  {
+    base::MutexLock lock(&partials_mutex_);
+    const uint32_t entries = head.size % kWidth;
+    for (int level = 0; (head.size >> (8 * level)) != 0; ++level) {
+      const uint64_t count = head.size >> (8 * level);
+      const auto width = static_cast<uint32_t>(count % kWidth);
+      const uint64_t index = count / kWidth;
+      // Once a tile is full its partial ones may go, and readers know to ask for the full one.
+      if (width == 0 || index < edge()->TileIndex(level)) continue;
+      const merkle::TileId tile{level, index, width};
+      ASSIGN_OR_RETURN(const SharedBytes hashes, ReadTile(tile));
+      RETURN_IF_ERROR(WritePublicFile(merkle::TilePath(tile), *hashes));
+    }
+    if (entries != 0 && head.size / kWidth == edge()->TileIndex(0)) {
+      ASSIGN_OR_RETURN(const SharedBytes bundle, ReadEntryBundle(head.size / kWidth, entries));
+      RETURN_IF_ERROR(
+          WritePublicFile(merkle::EntriesPath(head.size / kWidth, entries), *bundle));
+    }
+  }
+  RETURN_IF_ERROR(WritePublicFile("checkpoint", checkpoint));
+  base::MutexLock lock(&checkpoint_mutex_);
+  checkpoint_ = std::make_shared<const std::string>(checkpoint);
+  return absl::OkStatus();
+}
+
+SharedBytes FileLogStore::PublishedCheckpoint() const {
+  base::MutexLock lock(&checkpoint_mutex_);
+  return checkpoint_;
+}
+
+std::shared_ptr<const Edge> FileLogStore::edge() const {
+  base::MutexLock lock(&edge_mutex_);
+  return edge_;
+}
+
+absl::StatusOr<std::optional<uint64_t>> FileLogStore::Find(const merkle::Hash& leaf_hash) const {
+  if (dedup_ == nullptr) {
+    return absl::FailedPreconditionError(
+        "this log keeps no index by hash (deduplication is off): ask by index");
+  }
+  ASSIGN_OR_RETURN(const auto found, dedup_->Find({&leaf_hash, 1}));
+  return found[0];
+}
+
+absl::StatusOr<FileLogStore::ExpandedTile> FileLogStore::FullTile(int level,
+                                                                  uint64_t index) const {
+  const TileKey key(level, index);
+  if (const auto cached = tiles_.Get(key); cached.has_value()) return *cached;
+  const std::string path = PublicPath(merkle::TilePath({level, index, kWidth}));
+  const absl::StatusOr<std::string> bytes = base::ReadFile(path);
+  if (absl::IsNotFound(bytes.status())) return Damaged(path, "is missing");
+  RETURN_IF_ERROR(bytes.status());
+  if (bytes->size() != kTileBytes) return Damaged(path, "is not a full tile");
+  auto nodes = std::make_shared<const std::vector<merkle::Hash>>(
+      Expand(reinterpret_cast<const merkle::Hash*>(bytes->data())));
+  tiles_.Put(key, nodes, 2 * kTileBytes);
+  return nodes;
+}
+
+absl::StatusOr<std::vector<merkle::Hash>> FileLogStore::ReadNodes(
+    absl::Span<const merkle::NodeId> nodes) const {
+  const std::shared_ptr<const Edge> edge = this->edge();
+  std::vector<merkle::Hash> hashes;
+  hashes.reserve(nodes.size());
+  for (const merkle::NodeId& node : nodes) {
+    const int level = static_cast<int>(node.level) / 8;
+    const int row = static_cast<int>(node.level) % 8;
+    const uint64_t per_tile = kWidth >> row;  // nodes of this row in a tile
+    const uint64_t tile = node.index / per_tile;
+    const uint64_t position = node.index % per_tile;
+    if (tile < edge->TileIndex(level)) {
+      ASSIGN_OR_RETURN(const ExpandedTile full, FullTile(level, tile));
+      hashes.push_back((*full)[2 * kWidth - (2 * kWidth >> row) + position]);
+      continue;
+    }
+    const std::vector<merkle::Hash>& partial = edge->Level(static_cast<size_t>(level));
+    const size_t span = size_t{1} << row;
+    if (tile > edge->TileIndex(level) || (position + 1) * span > partial.size()) {
+      return absl::OutOfRangeError(absl::StrCat("the tree of size ", edge->size,
+                                                " has no complete node ", node.index,
+                                                " at level ", node.level));
+    }
+    hashes.push_back(SubtreeRoot(&partial[position * span], span));
+  }
+  return hashes;
+}
+
+absl::StatusOr<SharedBytes> FileLogStore::ReadTile(const merkle::TileId& tile) const {
+  const std::shared_ptr<const Edge> edge = this->edge();
+  const int level = static_cast<int>(tile.level);
+  if (tile.index < edge->TileIndex(level)) {
+    ASSIGN_OR_RETURN(const ExpandedTile full, FullTile(level, tile.index));
+    return std::make_shared<const std::string>(AsBytes(*full, tile.width));
+  }
+  const std::vector<merkle::Hash>& partial = edge->Level(static_cast<size_t>(level));
+  if (tile.index > edge->TileIndex(level) || tile.width > partial.size()) {
+    return absl::NotFoundError(absl::StrCat("the log of size ", edge->size, " has no tile ",
+                                            merkle::TilePath(tile), " yet"));
+  }
+  return std::make_shared<const std::string>(AsBytes(partial, tile.width));
+}
+
+absl::StatusOr<SharedBytes> FileLogStore::ReadEntryBundle(uint64_t bundle, uint32_t width) const {
+  const std::shared_ptr<const Edge> edge = this->edge();
+  SharedBytes whole;
+  if (bundle < edge->TileIndex(0)) {
+    if (auto cached = bundles_.Get(bundle); cached.has_value()) {
+      whole = *std::move(cached);
+    } else {
+      const std::string path = PublicPath(merkle::EntriesPath(bundle, kWidth));
+      absl::StatusOr<std::string> bytes = base::ReadFile(path);
+      if (absl::IsNotFound(bytes.status())) return Damaged(path, "is missing");
+      RETURN_IF_ERROR(bytes.status());
+      whole = std::make_shared<const std::string>(*std::move(bytes));
+      bundles_.Put(bundle, whole, whole->size());
+    }
+    if (width == kWidth) return whole;
+  } else if (bundle == edge->TileIndex(0) && width <= edge->size % kWidth) {
+    whole = SharedBytes(edge, &edge->bundle);
+  } else {
+    return absl::NotFoundError(absl::StrCat("the log of size ", edge->size, " has no ",
+                                            merkle::EntriesPath(bundle, width), " yet"));
+  }
+  size_t length;
+  if (!FramedPrefix(*whole, width, &length)) {
+    return Damaged(PublicPath(merkle::EntriesPath(bundle, kWidth)), "is malformed");
+  }
+  return std::make_shared<const std::string>(whole->substr(0, length));
+}
+
+void FileLogStore::SettleLoop() {
+  while (true) {
+    {
+      base::MutexLock lock(&settle_mutex_);
+      while (!stopping_ && unsettled_bytes_ < options_.settle_bytes) {
+        settle_wake_.Wait(&settle_mutex_);
+      }
+      if (stopping_) return;
+      unsettled_bytes_ = 0;
+    }
+    // A failure costs nothing but journal space: the next settling covers this one's part too.
+    if (const absl::Status status = Settle(); !status.ok()) {
+      base::Log(base::Severity::kError, "cannot settle the log's tiles",
+                {{"error", status.ToString()}});
+    }
+  }
+}
+
+absl::Status FileLogStore::Settle() {
+  Edge settled = *edge();
+  if (settled.size / kWidth * kWidth == mark_.size) return absl::OkStatus();
+  settled.size = settled.size / kWidth * kWidth;
+  settled.levels[0].clear();
+  const TreeHead mark{settled.size, settled.Root()};
+  if (dedup_ != nullptr) RETURN_IF_ERROR(dedup_->Flush());
+  const int fd = open(options_.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return base::ErrnoStatus(errno, absl::StrCat("open ", options_.directory));
+  const int synced = syncfs(fd);
+  const int error = errno;
+  close(fd);
+  if (synced != 0) return base::ErrnoStatus(error, absl::StrCat("sync ", options_.directory));
+  RETURN_IF_ERROR(WriteState(mark));
+  mark_ = mark;
+  return journal_->DropBefore(mark.size);
+}
+
+}  // namespace countersign::ledger

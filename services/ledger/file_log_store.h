@@ -1,0 +1,120 @@
+// LogStore on a folder: a journal that makes entries durable, and the public tile layout (C2SP
+// tlog-tiles) as files that any web server can serve. Byte formats: FORMAT.md.
+#ifndef COUNTERSIGN_SERVICES_LEDGER_FILE_LOG_STORE_H_
+#define COUNTERSIGN_SERVICES_LEDGER_FILE_LOG_STORE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "libs/base/file.h"
+#include "libs/base/mutex.h"
+#include "libs/cache/lru_cache.h"
+#include "services/ledger/dedup_index.h"
+#include "services/ledger/edge.h"
+#include "services/ledger/journal.h"
+#include "services/ledger/log_store.h"
+
+namespace countersign::ledger {
+
+// How a crash at any instruction is survived: Sequence answers after the journal's synchronisation.
+// Tiles are written without one and stay replayable: only after a "settling" that synchronised them
+// does the state file's mark move, and only journal segments below the mark are deleted. Opening
+// replays the journal from the mark, which rewrites the same bytes to the same tiles.
+class FileLogStore : public LogStore {
+ public:
+  struct Options {
+    std::string directory;
+    bool deduplicate = true;
+    // Settle after this many bytes of entries; opening replays about this much at most.
+    uint64_t settle_bytes = 64 << 20;
+    uint64_t journal_segment_bytes = 32 << 20;
+    uint64_t tile_cache_bytes = 128 << 20;
+  };
+
+  // Locks the folder (FailedPrecondition when another process holds it), checks it and replays the
+  // journal; then everything sequenced is integrated. The time this takes does not grow with the
+  // log. DataLoss, naming the file, when the folder lacks something that it must hold.
+  static absl::StatusOr<std::unique_ptr<FileLogStore>> Open(const Options& options);
+
+  ~FileLogStore() override;
+
+  absl::StatusOr<std::vector<Placement>> Sequence(absl::Span<const NewEntry> entries) override;
+  absl::StatusOr<TreeHead> Integrate() override;
+  absl::Status Publish(const TreeHead& head, absl::string_view checkpoint) override;
+  SharedBytes PublishedCheckpoint() const override;
+  absl::StatusOr<std::optional<uint64_t>> Find(const merkle::Hash& leaf_hash) const override;
+  absl::StatusOr<std::vector<merkle::Hash>> ReadNodes(
+      absl::Span<const merkle::NodeId> nodes) const override;
+  absl::StatusOr<SharedBytes> ReadTile(const merkle::TileId& tile) const override;
+  absl::StatusOr<SharedBytes> ReadEntryBundle(uint64_t bundle, uint32_t width) const override;
+
+  // Journal synchronisations since Open: one a Sequence call, and one a new segment.
+  uint64_t synchronisations() const { return journal_->synchronisations(); }
+
+ private:
+  // Entries that are durable and wait to be integrated.
+  struct Sequenced {
+    std::vector<merkle::Hash> leaf_hashes;
+    std::string framed;  // (u16 length, bytes) each
+  };
+  // A full tile with its inner nodes: 256 hashes, then 128, … then 2.
+  using ExpandedTile = std::shared_ptr<const std::vector<merkle::Hash>>;
+  using TileKey = std::pair<int, uint64_t>;  // tile level, index
+
+  explicit FileLogStore(const Options& options);
+
+  absl::Status ReadState(TreeHead* mark) const;
+  absl::Status WriteState(const TreeHead& mark);
+  absl::Status RebuildEdge(const TreeHead& mark);
+  absl::Status RebuildDedup(uint64_t mark);
+  absl::Status ReplayJournal(uint64_t mark);
+  absl::Status Grow(Edge* edge, const Sequenced& batch);
+  absl::Status CloseTile(Edge* edge, size_t level);
+  absl::Status WritePublicFile(const std::string& path, absl::string_view bytes);
+  void RemovePartials(const std::string& full_path);
+  std::shared_ptr<const Edge> edge() const;
+  absl::StatusOr<ExpandedTile> FullTile(int level, uint64_t index) const;
+  std::string PublicPath(absl::string_view path) const;
+  void SettleLoop();
+  absl::Status Settle();
+
+  const Options options_;
+  std::unique_ptr<base::DirectoryLock> lock_;
+  std::unique_ptr<Journal> journal_;   // used by the sequencing thread, and by settling to drop
+  std::unique_ptr<DedupIndex> dedup_;  // null when deduplication is off
+
+  base::Mutex pending_mutex_;
+  Sequenced pending_ ABSL_GUARDED_BY(pending_mutex_);
+  Sequenced integrating_;  // taken from pending_; kept until its tiles are written
+
+  // Replaced as a whole by Integrate, so that readers see one tree.
+  mutable base::Mutex edge_mutex_;
+  std::shared_ptr<const Edge> edge_ ABSL_GUARDED_BY(edge_mutex_);
+
+  mutable base::Mutex checkpoint_mutex_;
+  SharedBytes checkpoint_ ABSL_GUARDED_BY(checkpoint_mutex_);
+
+  // Keeps Publish from writing a partial tile behind the back of RemovePartials.
+  base::Mutex partials_mutex_;
+
+  mutable cache::LruCache<TileKey, ExpandedTile> tiles_;
+  mutable cache::LruCache<uint64_t, SharedBytes> bundles_;
+
+  // Settling runs on a thread of its own, so that its synchronisations delay nobody.
+  base::Mutex settle_mutex_;
+  base::CondVar settle_wake_;
+  uint64_t unsettled_bytes_ ABSL_GUARDED_BY(settle_mutex_) = 0;
+  bool stopping_ ABSL_GUARDED_BY(settle_mutex_) = false;
+  TreeHead mark_;  // used by the settling thread
+  std::thread settler_;
+};
+
+}  // namespace countersign::ledger
+
+#endif  // COUNTERSIGN_SERVICES_LEDGER_FILE_LOG_STORE_H_
