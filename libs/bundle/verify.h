@@ -3,12 +3,12 @@
 // The steps, in this order, each with a reason of its own when it fails:
 //   the document parses -> the artifact has the digest that was signed -> the signer is trusted ->
 //   the signature is the signer's -> the log entry names the same digest, signature and key -> the
-//   log is trusted and its signature on the checkpoint holds -> the entry is in the tree of that
-//   checkpoint -> the witness quorum is met.
+//   entry is in the tree of the checkpoint -> the checkpoint is a trusted log's, signed by it -> the
+//   witness quorum is met.
 // Only the root and the size in the verified checkpoint count. Copies of facts elsewhere in a bundle
 // (index, size, root, log id, key hint) prove nothing, but must agree with what was proved.
 //
-// Thread-safe: nothing here holds state.
+// Thread-safe: nothing here holds state. FORMAT.md describes the documents.
 #ifndef COUNTERSIGN_LIBS_BUNDLE_VERIFY_H_
 #define COUNTERSIGN_LIBS_BUNDLE_VERIFY_H_
 
@@ -41,11 +41,12 @@ enum class Reason {
   kEntryMismatch,
   // Copies in the bundle contradict what was proved.
   kInconsistent,
-  // The checkpoint is of, or its only signatures are by, a log that the policy does not name.
-  kLogNotTrusted,
-  // A trusted log's or witness's signature line on the checkpoint fails.
-  kCheckpointSignatureInvalid,
+  // There is no log entry, or its path does not lead to the checkpoint's root.
   kNotInLog,
+  // The checkpoint's origin is no log of the policy.
+  kLogNotTrusted,
+  // The log's signature is missing, or a signature by a key of the policy fails.
+  kCheckpointSignatureInvalid,
   kQuorumNotMet,
 };
 
@@ -54,7 +55,9 @@ absl::string_view ReasonCode(Reason reason);
 
 // One witness of the policy that cosigned the checkpoint.
 struct WitnessFact {
+  // In the policy, and of its key: often the same.
   std::string name;
+  std::string key_name;
   absl::Time time;
 };
 
@@ -68,9 +71,9 @@ struct Verdict {
 
   // "sigstore-bundle" or "tlog-proof".
   std::string format;
-  // Of the trusted signer.
+  // Of the trusted signer, once its signature holds.
   std::string signer_name;
-  // Lower-case hexadecimal SHA-256 of the signer's SPKI, trusted or not.
+  // Lower-case hexadecimal SHA-256 of the SPKI of the key named, trusted or not.
   std::string signer_fingerprint;
   std::string algorithm;
   crypto::DigestAlgorithm digest_algorithm = crypto::DigestAlgorithm::kNone;
@@ -86,7 +89,7 @@ struct Verdict {
   std::string root_hash;
   // Each once, in the policy's order.
   std::vector<WitnessFact> witnesses;
-  // The policy's quorum: its name, and what it asks for in words ("2 of 3 witnesses", "none").
+  // The policy's quorum in words: "majority, 2 of 3", "witness w1", "no witness asked for".
   std::string quorum;
 };
 
