@@ -17,7 +17,7 @@
 namespace countersign::ledger {
 namespace {
 
-constexpr uint32_t kWidth = Edge::kTileWidth;
+constexpr uint32_t kWidth = merkle::kTileWidth;
 constexpr absl::string_view kStateHeader = "countersign ledger state v1";
 constexpr size_t kTileBytes = kWidth * sizeof(merkle::Hash);
 
@@ -50,6 +50,18 @@ std::vector<merkle::Hash> Expand(const merkle::Hash* hashes) {
     row += width;
   }
   return nodes;
+}
+
+// The tree of all the leaves that are in full tiles of level 0.
+merkle::CompactRange TreeOfFullTiles(const Edge& edge) {
+  merkle::CompactRange tree;
+  for (int level = static_cast<int>(edge.levels.size()) - 1; level > 0; --level) {
+    for (const merkle::Hash& root : edge.Level(level)) {
+      // From the largest subtrees down, so each stands at a multiple of its size.
+      if (!tree.AppendSubtree(merkle::kTileHeight * level, root)) return {};
+    }
+  }
+  return tree;
 }
 
 absl::Status Damaged(const std::string& path, absl::string_view what) {
@@ -134,18 +146,18 @@ absl::Status FileLogStore::WriteState(const TreeHead& mark) {
 
 absl::Status FileLogStore::RebuildEdge(const TreeHead& mark) {
   auto edge = std::make_shared<Edge>();
-  edge->size = mark.size;
-  // The incomplete tile at level k + 1 holds the roots of the last full tiles at level k.
-  for (int level = 0; (mark.size >> (8 * level)) != 0; ++level) {
+  // The incomplete tile at level k + 1 holds the roots of the last full tiles at level k; the mark
+  // is a multiple of 256, so level 0 has none.
+  for (int level = 0; (mark.size >> (merkle::kTileHeight * level)) != 0; ++level) {
     std::vector<merkle::Hash>& hashes = edge->levels.emplace_back();
-    if (level == 0) continue;  // the mark is a multiple of 256
-    const uint64_t count = mark.size >> (8 * level);
-    for (uint64_t i = count / kWidth * kWidth; i < count; ++i) {
+    const uint64_t count = mark.size >> (merkle::kTileHeight * level);
+    for (uint64_t i = count / kWidth * kWidth; level > 0 && i < count; ++i) {
       ASSIGN_OR_RETURN(const ExpandedTile tile, FullTile(level - 1, i));
       hashes.push_back(merkle::NodeHash(tile->end()[-2], tile->end()[-1]));
     }
   }
-  if (edge->Root() != mark.root) {
+  edge->tree = TreeOfFullTiles(*edge);
+  if (edge->size() != mark.size || edge->tree.Root() != mark.root) {
     return Damaged(PublicPath("tile"), absl::StrCat("does not have the root that the state file "
                                                     "records for size ",
                                                     mark.size));
@@ -256,11 +268,11 @@ absl::StatusOr<TreeHead> FileLogStore::Integrate() {
     std::swap(integrating_, pending_);
   }
   const std::shared_ptr<const Edge> before = edge();
-  if (integrating_.leaf_hashes.empty()) return TreeHead{before->size, before->Root()};
+  if (integrating_.leaf_hashes.empty()) return TreeHead{before->size(), before->tree.Root()};
 
   auto after = std::make_shared<Edge>(*before);
   RETURN_IF_ERROR(Grow(after.get(), integrating_));
-  const TreeHead head{after->size, after->Root()};
+  const TreeHead head{after->size(), after->tree.Root()};
   {
     base::MutexLock lock(&edge_mutex_);
     edge_ = std::move(after);
@@ -275,41 +287,40 @@ absl::StatusOr<TreeHead> FileLogStore::Integrate() {
 }
 
 absl::Status FileLogStore::Grow(Edge* edge, const Sequenced& batch) {
-  if (edge->levels.empty()) edge->levels.emplace_back();
   base::ByteReader reader(batch.framed);
+  absl::Status status;
   for (const merkle::Hash& leaf_hash : batch.leaf_hashes) {
     const absl::string_view rest = reader.rest();
-    uint16_t size;
+    uint16_t length;
     absl::string_view entry;
-    if (!reader.ReadU16(&size) || !reader.ReadBytes(size, &entry)) {
+    if (!reader.ReadU16(&length) || !reader.ReadBytes(length, &entry)) {
       return absl::InternalError("a sequenced batch is malformed");
     }
-    edge->bundle.append(rest.data(), sizeof(size) + entry.size());
-    edge->levels[0].push_back(leaf_hash);
-    ++edge->size;
-    if (edge->levels[0].size() < kWidth) continue;
-    const std::string path = merkle::EntriesPath(edge->size / kWidth - 1, kWidth);
-    RETURN_IF_ERROR(WritePublicFile(path, edge->bundle));
-    RemovePartials(path);
-    edge->bundle.clear();
-    for (size_t level = 0; edge->Level(level).size() == kWidth; ++level) {
-      RETURN_IF_ERROR(CloseTile(edge, level));
-    }
+    edge->bundle.append(rest.data(), sizeof(length) + entry.size());
+    edge->tree.Append(leaf_hash, [&](const merkle::NodeId& node, const merkle::Hash& hash) {
+      if (node.level % merkle::kTileHeight != 0 || !status.ok()) return;
+      const int level = node.level / merkle::kTileHeight;
+      if (static_cast<size_t>(level) == edge->levels.size()) edge->levels.emplace_back();
+      edge->levels[static_cast<size_t>(level)].push_back(hash);
+      if (edge->Level(level).size() == kWidth) status = CloseTile(edge, level, node.index / kWidth);
+    });
+    RETURN_IF_ERROR(status);
   }
   return absl::OkStatus();
 }
 
-absl::Status FileLogStore::CloseTile(Edge* edge, size_t level) {
-  const uint64_t index = edge->TileIndex(static_cast<int>(level)) - 1;
-  const std::string path = merkle::TilePath({static_cast<int>(level), index, kWidth});
-  RETURN_IF_ERROR(WritePublicFile(path, AsBytes(edge->levels[level], kWidth)));
+absl::Status FileLogStore::CloseTile(Edge* edge, int level, uint64_t index) {
+  if (level == 0) {
+    const std::string path = merkle::EntriesPath(index);
+    RETURN_IF_ERROR(WritePublicFile(path, edge->bundle));
+    RemovePartials(path);
+    edge->bundle.clear();
+  }
+  std::vector<merkle::Hash>& hashes = edge->levels[static_cast<size_t>(level)];
+  const std::string path = merkle::TilePath({level, index});
+  RETURN_IF_ERROR(WritePublicFile(path, AsBytes(hashes, kWidth)));
   RemovePartials(path);
-  auto nodes = std::make_shared<const std::vector<merkle::Hash>>(
-      Expand(edge->levels[level].data()));
-  edge->levels[level].clear();
-  if (level + 1 == edge->levels.size()) edge->levels.emplace_back();
-  edge->levels[level + 1].push_back(merkle::NodeHash(nodes->end()[-2], nodes->end()[-1]));
-  tiles_.Put({static_cast<int>(level), index}, std::move(nodes), 2 * kTileBytes);
+  hashes.clear();
   return absl::OkStatus();
 }
 
@@ -335,8 +346,8 @@ absl::Status FileLogStore::Publish(const TreeHead& head, absl::string_view check
   {
     base::MutexLock lock(&partials_mutex_);
     const uint32_t entries = head.size % kWidth;
-    for (int level = 0; (head.size >> (8 * level)) != 0; ++level) {
-      const uint64_t count = head.size >> (8 * level);
+    for (int level = 0; (head.size >> (merkle::kTileHeight * level)) != 0; ++level) {
+      const uint64_t count = head.size >> (merkle::kTileHeight * level);
       const auto width = static_cast<uint32_t>(count % kWidth);
       const uint64_t index = count / kWidth;
       // Once a tile is full its partial ones may go, and readers know to ask for the full one.
@@ -380,7 +391,7 @@ absl::StatusOr<FileLogStore::ExpandedTile> FileLogStore::FullTile(int level,
                                                                   uint64_t index) const {
   const TileKey key(level, index);
   if (const auto cached = tiles_.Get(key); cached.has_value()) return *cached;
-  const std::string path = PublicPath(merkle::TilePath({level, index, kWidth}));
+  const std::string path = PublicPath(merkle::TilePath({level, index}));
   const absl::StatusOr<std::string> bytes = base::ReadFile(path);
   if (absl::IsNotFound(bytes.status())) return Damaged(path, "is missing");
   RETURN_IF_ERROR(bytes.status());
@@ -397,8 +408,8 @@ absl::StatusOr<std::vector<merkle::Hash>> FileLogStore::ReadNodes(
   std::vector<merkle::Hash> hashes;
   hashes.reserve(nodes.size());
   for (const merkle::NodeId& node : nodes) {
-    const int level = static_cast<int>(node.level) / 8;
-    const int row = static_cast<int>(node.level) % 8;
+    const int level = node.level / merkle::kTileHeight;
+    const int row = node.level % merkle::kTileHeight;
     const uint64_t per_tile = kWidth >> row;  // nodes of this row in a tile
     const uint64_t tile = node.index / per_tile;
     const uint64_t position = node.index % per_tile;
@@ -407,28 +418,27 @@ absl::StatusOr<std::vector<merkle::Hash>> FileLogStore::ReadNodes(
       hashes.push_back((*full)[2 * kWidth - (2 * kWidth >> row) + position]);
       continue;
     }
-    const std::vector<merkle::Hash>& partial = edge->Level(static_cast<size_t>(level));
+    const std::vector<merkle::Hash>& partial = edge->Level(level);
     const size_t span = size_t{1} << row;
     if (tile > edge->TileIndex(level) || (position + 1) * span > partial.size()) {
-      return absl::OutOfRangeError(absl::StrCat("the tree of size ", edge->size,
+      return absl::OutOfRangeError(absl::StrCat("the tree of size ", edge->size(),
                                                 " has no complete node ", node.index,
                                                 " at level ", node.level));
     }
-    hashes.push_back(SubtreeRoot(&partial[position * span], span));
+    hashes.push_back(merkle::SubtreeRoot({&partial[position * span], span}));
   }
   return hashes;
 }
 
 absl::StatusOr<SharedBytes> FileLogStore::ReadTile(const merkle::TileId& tile) const {
   const std::shared_ptr<const Edge> edge = this->edge();
-  const int level = static_cast<int>(tile.level);
-  if (tile.index < edge->TileIndex(level)) {
-    ASSIGN_OR_RETURN(const ExpandedTile full, FullTile(level, tile.index));
+  if (tile.index < edge->TileIndex(tile.level)) {
+    ASSIGN_OR_RETURN(const ExpandedTile full, FullTile(tile.level, tile.index));
     return std::make_shared<const std::string>(AsBytes(*full, tile.width));
   }
-  const std::vector<merkle::Hash>& partial = edge->Level(static_cast<size_t>(level));
-  if (tile.index > edge->TileIndex(level) || tile.width > partial.size()) {
-    return absl::NotFoundError(absl::StrCat("the log of size ", edge->size, " has no tile ",
+  const std::vector<merkle::Hash>& partial = edge->Level(tile.level);
+  if (tile.index > edge->TileIndex(tile.level) || tile.width > partial.size()) {
+    return absl::NotFoundError(absl::StrCat("the log of size ", edge->size(), " has no tile ",
                                             merkle::TilePath(tile), " yet"));
   }
   return std::make_shared<const std::string>(AsBytes(partial, tile.width));
@@ -441,7 +451,7 @@ absl::StatusOr<SharedBytes> FileLogStore::ReadEntryBundle(uint64_t bundle, uint3
     if (auto cached = bundles_.Get(bundle); cached.has_value()) {
       whole = *std::move(cached);
     } else {
-      const std::string path = PublicPath(merkle::EntriesPath(bundle, kWidth));
+      const std::string path = PublicPath(merkle::EntriesPath(bundle));
       absl::StatusOr<std::string> bytes = base::ReadFile(path);
       if (absl::IsNotFound(bytes.status())) return Damaged(path, "is missing");
       RETURN_IF_ERROR(bytes.status());
@@ -449,15 +459,15 @@ absl::StatusOr<SharedBytes> FileLogStore::ReadEntryBundle(uint64_t bundle, uint3
       bundles_.Put(bundle, whole, whole->size());
     }
     if (width == kWidth) return whole;
-  } else if (bundle == edge->TileIndex(0) && width <= edge->size % kWidth) {
+  } else if (bundle == edge->TileIndex(0) && width <= edge->size() % kWidth) {
     whole = SharedBytes(edge, &edge->bundle);
   } else {
-    return absl::NotFoundError(absl::StrCat("the log of size ", edge->size, " has no ",
+    return absl::NotFoundError(absl::StrCat("the log of size ", edge->size(), " has no ",
                                             merkle::EntriesPath(bundle, width), " yet"));
   }
   size_t length;
   if (!FramedPrefix(*whole, width, &length)) {
-    return Damaged(PublicPath(merkle::EntriesPath(bundle, kWidth)), "is malformed");
+    return Damaged(PublicPath(merkle::EntriesPath(bundle)), "is malformed");
   }
   return std::make_shared<const std::string>(whole->substr(0, length));
 }
@@ -481,11 +491,9 @@ void FileLogStore::SettleLoop() {
 }
 
 absl::Status FileLogStore::Settle() {
-  Edge settled = *edge();
-  if (settled.size / kWidth * kWidth == mark_.size) return absl::OkStatus();
-  settled.size = settled.size / kWidth * kWidth;
-  settled.levels[0].clear();
-  const TreeHead mark{settled.size, settled.Root()};
+  const merkle::CompactRange tree = TreeOfFullTiles(*edge());
+  if (tree.size() == mark_.size) return absl::OkStatus();
+  const TreeHead mark{tree.size(), tree.Root()};
   if (dedup_ != nullptr) RETURN_IF_ERROR(dedup_->Flush());
   const int fd = open(options_.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return base::ErrnoStatus(errno, absl::StrCat("open ", options_.directory));

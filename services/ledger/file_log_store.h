@@ -75,7 +75,7 @@ class FileLogStore : public LogStore {
   absl::Status RebuildDedup(uint64_t mark);
   absl::Status ReplayJournal(uint64_t mark);
   absl::Status Grow(Edge* edge, const Sequenced& batch);
-  absl::Status CloseTile(Edge* edge, size_t level);
+  absl::Status CloseTile(Edge* edge, int level, uint64_t index);
   absl::Status WritePublicFile(const std::string& path, absl::string_view bytes);
   void RemovePartials(const std::string& full_path);
   std::shared_ptr<const Edge> edge() const;

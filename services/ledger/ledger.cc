@@ -9,6 +9,7 @@
 #include "libs/base/status_macros.h"
 #include "libs/merkle/proof_builder.h"
 #include "libs/note/checkpoint.h"
+#include "libs/note/signed_note.h"
 
 namespace countersign::ledger {
 namespace {
@@ -24,10 +25,10 @@ absl::Status CheckEntries(const std::vector<absl::string_view>& entries) {
     if (entries[i].empty()) {
       return absl::InvalidArgumentError(absl::StrCat("entry ", i, " is empty"));
     }
-    if (entries[i].size() > kMaxEntryBytes) {
+    if (entries[i].size() > merkle::kMaxEntryBytes) {
       return absl::InvalidArgumentError(absl::StrCat(
           "entry ", i, " has ", entries[i].size(), " bytes; a log entry holds at most ",
-          kMaxEntryBytes, ": log a digest of it instead"));
+          merkle::kMaxEntryBytes, ": log a digest of it instead"));
     }
   }
   return absl::OkStatus();
@@ -328,13 +329,13 @@ void Ledger::PublishLoop() {
     std::deque<CallPtr> ready;
     SignedTreeHead published;
     std::string problem;
+    absl::Status refused;
     {
       base::MutexLock lock(&mutex_);
       const auto due = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-        if (stopping_) return true;
         const bool fresh =
             published_.checkpoint == nullptr || signed_.head.size > published_.head.size;
-        return !waiting_cosigned_.empty() || fresh;
+        return stopping_ || !waiting_cosigned_.empty() || (fresh && !absl::IsDataLoss(stopped_));
       };
       publisher_wake_.Wait(&mutex_, due);
       // Nobody waits, or trying at once would be in vain: let more gather first.
@@ -346,7 +347,13 @@ void Ledger::PublishLoop() {
         });
       }
       if (stopping_) return;
-      expired = TakeExpired();
+      if (absl::IsDataLoss(stopped_)) {
+        // Nothing is signed off any more; who waits for it learns why.
+        refused = stopped_;
+        expired.swap(waiting_cosigned_);
+      } else {
+        expired = TakeExpired();
+      }
       problem = cosign_problem_;
       published = published_;
       ready = TakeReady(&waiting_cosigned_,
@@ -354,10 +361,13 @@ void Ledger::PublishLoop() {
       tree = signed_;
     }
     Fail(std::move(expired),
-         absl::DeadlineExceededError(absl::StrCat(
-             "the entries are in the log but their checkpoint is not cosigned in time",
-             problem.empty() ? "" : ": ", problem)));
+         !refused.ok() ? refused
+                       : absl::DeadlineExceededError(absl::StrCat(
+                             "the entries are in the log but their checkpoint is not cosigned in "
+                             "time",
+                             problem.empty() ? "" : ": ", problem)));
     Release(std::move(ready), published);
+    if (!refused.ok()) continue;
     if (published.checkpoint != nullptr && tree.head.size <= published.head.size) continue;
 
     last = options_.clock->Now();
@@ -369,10 +379,7 @@ void Ledger::PublishLoop() {
     }
     base::MutexLock lock(&mutex_);
     cosign_problem_ = failed ? std::string(status.message()) : "";
-    if (absl::IsDataLoss(status)) {
-      stopped_ = status;
-      return;
-    }
+    if (absl::IsDataLoss(status)) stopped_ = status;
   }
 }
 
@@ -403,6 +410,11 @@ SignedTreeHead Ledger::signed_head() const {
 SignedTreeHead Ledger::published_head() const {
   base::MutexLock lock(&mutex_);
   return published_;
+}
+
+size_t Ledger::queued_entries() const {
+  base::MutexLock lock(&mutex_);
+  return queued_entries_;
 }
 
 absl::StatusOr<std::vector<merkle::Hash>> Ledger::InclusionProof(uint64_t index,

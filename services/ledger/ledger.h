@@ -24,13 +24,12 @@
 #include "absl/types/span.h"
 #include "libs/base/clock.h"
 #include "libs/base/mutex.h"
-#include "libs/note/signed_note.h"
+#include "libs/note/key.h"
 #include "services/ledger/cosigner.h"
 #include "services/ledger/log_store.h"
 
 namespace countersign::ledger {
 
-inline constexpr size_t kMaxEntryBytes = 65535;   // C2SP tlog-tiles
 inline constexpr size_t kMaxBatchEntries = 10000;  // a call
 
 // A signed tree head: the checkpoint is a C2SP signed note over it.
@@ -111,6 +110,9 @@ class Ledger {
   // least one. Empty at or past the end of the integrated tree.
   absl::StatusOr<std::vector<std::string>> ReadEntries(uint64_t start, size_t count,
                                                        size_t max_bytes) const;
+
+  // Entries that wait to be sequenced.
+  size_t queued_entries() const;
 
   const LogStore& store() const { return *store_; }
   const std::string& origin() const { return options_.origin; }

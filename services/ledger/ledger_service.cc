@@ -13,6 +13,7 @@
 #include "libs/base/bytes.h"
 #include "libs/base/status_macros.h"
 #include "libs/runtime/call.h"
+#include "libs/runtime/status.h"
 #include "services/ledger/append_stream.h"
 #include "services/ledger/proto_conversions.h"
 
@@ -45,18 +46,8 @@ absl::StatusOr<uint64_t> TreeSize(const Ledger& ledger, int64_t requested) {
   return static_cast<uint64_t>(requested);
 }
 
-absl::StatusOr<merkle::Hash> ParseHash(absl::string_view bytes) {
-  merkle::Hash hash;
-  if (bytes.size() != hash.size()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a leaf hash has 32 bytes, not ", bytes.size()));
-  }
-  std::copy(bytes.begin(), bytes.end(), hash.begin());
-  return hash;
-}
-
 absl::StatusOr<uint64_t> IndexOf(const Ledger& ledger, absl::string_view leaf_hash) {
-  ASSIGN_OR_RETURN(const merkle::Hash hash, ParseHash(leaf_hash));
+  ASSIGN_OR_RETURN(const merkle::Hash hash, merkle::ToHash(leaf_hash));
   ASSIGN_OR_RETURN(const std::optional<uint64_t> index, ledger.store().Find(hash));
   if (!index.has_value()) {
     return absl::NotFoundError(
@@ -235,7 +226,7 @@ grpc::ServerUnaryReactor* LedgerService::GetEntry(grpc::CallbackServerContext* c
     }
     ASSIGN_OR_RETURN(const Log* log, FindLog(request->name().substr(0, split)));
     ASSIGN_OR_RETURN(const std::vector<std::string> entries,
-                     log->ledger->ReadEntries(index, 1, kMaxEntryBytes));
+                     log->ledger->ReadEntries(index, 1, merkle::kMaxEntryBytes));
     if (entries.empty()) {
       return absl::NotFoundError(absl::StrCat("the log has no entry at index ", index, " yet"));
     }
@@ -387,9 +378,8 @@ grpc::ServerUnaryReactor* LedgerService::GetTile(grpc::CallbackServerContext* co
       return absl::InvalidArgumentError("a tile's level is 0 to 63 and its index not negative");
     }
     ASSIGN_OR_RETURN(const SharedBytes tile,
-                     log->ledger->store().ReadTile({static_cast<uint8_t>(request->level()),
-                                                    static_cast<uint64_t>(request->index()),
-                                                    width}));
+                     log->ledger->store().ReadTile(
+                         {request->level(), static_cast<uint64_t>(request->index()), width}));
     response->set_tile(*tile);
     return absl::OkStatus();
   });

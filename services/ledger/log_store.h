@@ -16,7 +16,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "libs/merkle/hash.h"
-#include "libs/merkle/proof_builder.h"
+#include "libs/merkle/node.h"
 #include "libs/merkle/tile.h"
 
 namespace countersign::ledger {
