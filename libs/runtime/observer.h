@@ -24,7 +24,7 @@ enum class AccessLog { kNone, kErrors, kAll };
 // found in the linked-in descriptors, are counted as grpc_server_started_total,
 // grpc_server_handled_total{grpc_code} and grpc_server_handling_seconds; calls of other services
 // (health, reflection) pass untouched. A call without a valid x-request-id gets one, which the
-// handler sees in its client metadata; the id in use is returned in the initial metadata.
+// handler sees in its client metadata; a failed call returns the id in use in its trailing metadata.
 // `metrics` must outlive the server.
 std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface> MakeCallObserver(
     const std::vector<std::string>& services, AccessLog access_log, Metrics* metrics);
