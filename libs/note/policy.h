@@ -56,7 +56,8 @@ struct PolicyVerdict {
 // Immutable once parsed, and thread-safe.
 class Policy {
  public:
-  // Words "all" and "any" of a group become its threshold. At most 1,024 lines of each kind.
+  // Words "all" and "any" of a group become its threshold. At most 1,024 lines of each kind; the
+  // last line may lack its newline.
   // InvalidArgument, naming the line, for anything that tlog-policy does not allow, and for a witness
   // key of another type than kCosignature.
   static absl::StatusOr<Policy> Parse(absl::string_view text);
