@@ -1,0 +1,27 @@
+// The benchmarks by name.
+#ifndef COUNTERSIGN_BENCHMARKS_BENCHMARKS_H_
+#define COUNTERSIGN_BENCHMARKS_BENCHMARKS_H_
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "benchmarks/environment.h"
+#include "benchmarks/report.h"
+
+namespace countersign::bench {
+
+struct Benchmark {
+  std::string name;
+  std::string what;  // one line for --list
+  std::function<absl::StatusOr<Result>(Environment& environment)> run;
+};
+
+std::vector<Benchmark> SignBenchmarks();
+std::vector<Benchmark> VerifyBenchmarks();
+std::vector<Benchmark> LedgerBenchmarks();
+
+}  // namespace countersign::bench
+
+#endif  // COUNTERSIGN_BENCHMARKS_BENCHMARKS_H_
