@@ -31,6 +31,7 @@ int main(int argc, char** argv) {
       [&] {
         std::printf("number %d, pause %d ms\n", static_cast<int>(number),
                     static_cast<int>(absl::ToInt64Milliseconds(pause)));
+        std::fflush(stdout);
         return setup_error.empty() ? absl::OkStatus() : absl::InternalError(setup_error);
       },
       "print and exit");
