@@ -11,8 +11,7 @@ namespace countersign::ledger {
 
 AppendStream::AppendStream(LedgerService* service, absl::Time deadline)
     : service_(service), deadline_(deadline) {
-  base::MutexLock lock(&mutex_);
-  Advance();
+  Proceed([] {});
 }
 
 void AppendStream::OnReadDone(bool ok) {
@@ -23,17 +22,19 @@ void AppendStream::OnReadDone(bool ok) {
     reading_ = nullptr;
     if (!ok) {
       half_closed_ = true;
-      Advance();
-      return;
+      batch = nullptr;
+    } else if (Ending()) {
+      // The client sent it before it learnt that the stream has failed: it is not appended.
+      batch = nullptr;
+    } else {
+      if (!batch->request.log().empty()) log_ = batch->request.log();
+      batch->request.set_log(log_);
+      in_flight_.push_back(batch);
+      ++unanswered_;
     }
-    if (!batch->request.log().empty()) log_ = batch->request.log();
-    batch->request.set_log(log_);
-    in_flight_.push_back(batch);
-    ++unanswered_;
   }
-  Submit(batch);
-  base::MutexLock lock(&mutex_);
-  Advance();
+  if (batch != nullptr) Submit(batch);
+  Proceed([] {});
 }
 
 void AppendStream::Submit(const std::shared_ptr<Batch>& batch) {
@@ -47,22 +48,36 @@ void AppendStream::Submit(const std::shared_ptr<Batch>& batch) {
               FillAppendedBatch(*log->ledger, *appended, batch->response.mutable_entries(),
                                 batch->response.mutable_checkpoint());
         }
-        base::MutexLock lock(&mutex_);
-        batch->answered = true;
-        --unanswered_;
-        Advance();
+        Proceed([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+          batch->answered = true;
+          --unanswered_;
+        });
       });
 }
 
 void AppendStream::OnWriteDone(bool ok) {
-  base::MutexLock lock(&mutex_);
-  writing_ = nullptr;
-  if (!ok) broken_ = true;
-  Advance();
+  Proceed([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    writing_ = nullptr;
+    if (!ok) broken_ = true;
+  });
 }
 
-void AppendStream::Advance() {
-  if (finished_) return;
+bool AppendStream::Ending() const { return half_closed_ || broken_ || !status_.ok(); }
+
+void AppendStream::Proceed(absl::FunctionRef<void()> update) {
+  absl::Status status;
+  {
+    base::MutexLock lock(&mutex_);
+    update();
+    if (!Advance()) return;
+    status = status_;
+  }
+  // Outside the mutex and last, because OnDone may delete this object before Finish returns.
+  Finish(runtime::ToGrpcStatus(status));
+}
+
+bool AppendStream::Advance() {
+  if (finished_) return false;
   if (writing_ == nullptr && status_.ok() && !broken_ && !in_flight_.empty() &&
       in_flight_.front()->answered) {
     writing_ = std::move(in_flight_.front());
@@ -74,18 +89,15 @@ void AppendStream::Advance() {
       writing_ = nullptr;
     }
   }
-  const bool ending = half_closed_ || broken_ || !status_.ok();
-  if (!ending && reading_ == nullptr && in_flight_.size() < kMaxInFlight) {
+  if (!Ending() && reading_ == nullptr && in_flight_.size() < kMaxInFlight) {
     reading_ = std::make_shared<Batch>();
     StartRead(&reading_->request);
   }
   // A read under way when the stream fails ends by itself once Finish is called, so it is no reason
   // to wait; answers still to come are, because their callbacks use this object.
   const bool drained = status_.ok() && !broken_ ? in_flight_.empty() : true;
-  if (ending && drained && unanswered_ == 0 && writing_ == nullptr) {
-    finished_ = true;
-    Finish(runtime::ToGrpcStatus(status_));
-  }
+  finished_ = Ending() && drained && unanswered_ == 0 && writing_ == nullptr;
+  return finished_;
 }
 
 void AppendStream::OnDone() { delete this; }

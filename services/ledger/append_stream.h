@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "countersign/ledger/v1/ledger.grpc.pb.h"
@@ -41,8 +42,13 @@ class AppendStream final
   ~AppendStream() override = default;
 
   void Submit(const std::shared_ptr<Batch>& batch);
-  // Starts what can be started: a read, a write or the end.
-  void Advance() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // No more requests are taken.
+  bool Ending() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Does `update` with the mutex held, then starts what can be started: a read, a write or the end.
+  // The object may be gone after it, but for the span of a reaction (On…).
+  void Proceed(absl::FunctionRef<void()> update);
+  // Starts a read or a write, and returns whether it is time for Finish.
+  bool Advance() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   LedgerService* const service_;
   const absl::Time deadline_;

@@ -30,7 +30,10 @@ struct Edge {
   }
 
   // Which tile at `level` is the incomplete one; all before it are full.
-  uint64_t TileIndex(int level) const { return size() >> (merkle::kTileHeight * (level + 1)); }
+  uint64_t TileIndex(int level) const {
+    const int shift = merkle::kTileHeight * (level + 1);
+    return shift < 64 ? size() >> shift : 0;
+  }
 };
 
 }  // namespace countersign::ledger

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -18,13 +19,17 @@
 #include "libs/base/file.h"
 #include "libs/base/log.h"
 #include "libs/base/status_macros.h"
+#include "libs/crypto/random.h"
 
 namespace countersign::ledger {
 namespace {
 
 constexpr absl::string_view kMagic = "CSJ1";
-constexpr size_t kHeaderBytes = 12;      // magic, body length, CRC-32 of the body
-constexpr size_t kBodyHeaderBytes = 12;  // first index, count
+// Begins every record of a segment, and is drawn anew for each: an entry that its author shaped like
+// a record does not look like one.
+constexpr size_t kMarkerBytes = 8;
+constexpr size_t kSegmentHeaderBytes = 12;  // magic, marker
+constexpr size_t kHeaderBytes = 16;         // marker, body length, CRC-32 of the body
 constexpr absl::string_view kSuffix = ".journal";
 
 uint32_t Crc(absl::string_view bytes) {
@@ -40,13 +45,13 @@ struct Record {
 };
 
 // Whether a whole, undamaged record stands at the front of `bytes`.
-bool ParseRecord(absl::string_view bytes, Record* record) {
+bool ParseRecord(absl::string_view bytes, absl::string_view marker, Record* record) {
   base::ByteReader reader(bytes);
-  absl::string_view magic;
+  absl::string_view begin;
   uint32_t length;
   uint32_t crc;
   absl::string_view body;
-  if (!reader.ReadBytes(kMagic.size(), &magic) || magic != kMagic || !reader.ReadU32(&length) ||
+  if (!reader.ReadBytes(kMarkerBytes, &begin) || begin != marker || !reader.ReadU32(&length) ||
       !reader.ReadU32(&crc) || !reader.ReadBytes(length, &body) || Crc(body) != crc) {
     return false;
   }
@@ -59,11 +64,11 @@ bool ParseRecord(absl::string_view bytes, Record* record) {
 
 // Whether any whole record stands behind the front of `bytes`: then the front is damage, not a
 // write that a crash cut short.
-bool RecordFollows(absl::string_view bytes) {
+bool RecordFollows(absl::string_view bytes, absl::string_view marker) {
   Record record;
-  for (size_t at = bytes.find(kMagic, 1); at != absl::string_view::npos;
-       at = bytes.find(kMagic, at + 1)) {
-    if (ParseRecord(bytes.substr(at), &record)) return true;
+  for (size_t at = bytes.find(marker, 1); at != absl::string_view::npos;
+       at = bytes.find(marker, at + 1)) {
+    if (ParseRecord(bytes.substr(at), marker, &record)) return true;
   }
   return false;
 }
@@ -119,6 +124,11 @@ absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const std::string& direct
           " to ", segments[i + 1], ": restore the data folder as it was"));
     }
   }
+  if (journal->marker_.empty()) {
+    // A crash came between the making of the last segment and its header.
+    RETURN_IF_ERROR(journal->StartSegment());
+    return journal;
+  }
   const std::string path = journal->SegmentPath(segments.back());
   journal->fd_ = open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
   if (journal->fd_ < 0) return base::ErrnoStatus(errno, absl::StrCat("open ", path));
@@ -144,12 +154,22 @@ absl::Status Journal::ReplaySegment(uint64_t first_index, bool last, uint64_t fr
   const std::string path = SegmentPath(first_index);
   ASSIGN_OR_RETURN(const std::string contents, base::ReadFile(path));
   next_index_ = first_index;
-  size_t offset = 0;
+  fd_bytes_ = 0;
+  marker_.clear();
+  if (!absl::StartsWith(contents, kMagic) || contents.size() < kSegmentHeaderBytes) {
+    // The header is synchronised before the first record is written.
+    if (last && contents.size() <= kSegmentHeaderBytes) return absl::OkStatus();
+    return absl::DataLossError(absl::StrCat(path,
+                                            " is not a journal segment: restore the data folder "
+                                            "as it was"));
+  }
+  marker_ = contents.substr(kMagic.size(), kMarkerBytes);
+  size_t offset = kSegmentHeaderBytes;
   while (offset < contents.size()) {
     const absl::string_view rest = absl::string_view(contents).substr(offset);
     Record record;
-    if (!ParseRecord(rest, &record)) {
-      if (!last || RecordFollows(rest)) {
+    if (!ParseRecord(rest, marker_, &record)) {
+      if (!last || RecordFollows(rest, marker_)) {
         return absl::DataLossError(absl::StrCat("the journal segment ", path,
                                                 " is damaged at offset ", offset,
                                                 ": restore the data folder as it was"));
@@ -188,16 +208,35 @@ absl::Status Journal::ReplaySegment(uint64_t first_index, bool last, uint64_t fr
 
 absl::Status Journal::StartSegment() {
   const std::string path = SegmentPath(next_index_);
-  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
   if (fd < 0) return base::ErrnoStatus(errno, absl::StrCat("create ", path));
-  if (absl::Status status = base::SyncDirectory(directory_); !status.ok()) {
+  std::string marker = crypto::RandomBytes(kMarkerBytes);
+  absl::Status status = WriteAll(fd, absl::StrCat(kMagic, marker));
+  if (status.ok() && fdatasync(fd) != 0) {
+    status = base::ErrnoStatus(errno, absl::StrCat("synchronise ", path));
+  }
+  if (status.ok()) status = base::SyncDirectory(directory_);
+  if (!status.ok()) {
     close(fd);
     return status;
   }
-  synchronisations_.fetch_add(1, std::memory_order_relaxed);
+  synchronisations_.fetch_add(2, std::memory_order_relaxed);
   if (fd_ >= 0) close(fd_);
   fd_ = fd;
-  fd_bytes_ = 0;
+  fd_bytes_ = kSegmentHeaderBytes;
+  marker_ = std::move(marker);
+  return absl::OkStatus();
+}
+
+absl::Status Journal::WriteAll(int fd, absl::string_view bytes) const {
+  while (!bytes.empty()) {
+    const ssize_t wrote = write(fd, bytes.data(), bytes.size());
+    if (wrote >= 0) {
+      bytes.remove_prefix(static_cast<size_t>(wrote));
+    } else if (errno != EINTR) {
+      return base::ErrnoStatus(errno, absl::StrCat("append to the journal in ", directory_));
+    }
+  }
   return absl::OkStatus();
 }
 
@@ -220,21 +259,13 @@ absl::Status Journal::Append(absl::Span<const absl::string_view> entries) {
     buffer_.append(entry.data(), entry.size());
   }
   const absl::string_view body = absl::string_view(buffer_).substr(kHeaderBytes);
-  std::string header(kMagic);
+  std::string header = marker_;
   base::AppendU32(&header, static_cast<uint32_t>(body.size()));
   base::AppendU32(&header, Crc(body));
   buffer_.replace(0, kHeaderBytes, header);
 
-  for (size_t done = 0; done < buffer_.size();) {
-    const ssize_t wrote = write(fd_, buffer_.data() + done, buffer_.size() - done);
-    if (wrote >= 0) {
-      done += static_cast<size_t>(wrote);
-      continue;
-    }
-    if (errno == EINTR) continue;
-    const absl::Status failed =
-        base::ErrnoStatus(errno, absl::StrCat("append to the journal in ", directory_));
-    if (ftruncate(fd_, static_cast<off_t>(fd_bytes_)) != 0) return Fail(failed);
+  if (absl::Status failed = WriteAll(fd_, buffer_); !failed.ok()) {
+    if (ftruncate(fd_, static_cast<off_t>(fd_bytes_)) != 0) return Fail(std::move(failed));
     return failed;
   }
   if (fdatasync(fd_) != 0) {
