@@ -1,0 +1,681 @@
+#include "services/sign/key_store.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "google/protobuf/io/coded_stream.h"
+#include "google/protobuf/io/zero_copy_stream_impl_lite.h"
+#include "google/protobuf/message.h"
+#include "libs/base/bytes.h"
+#include "libs/base/status_macros.h"
+#include "libs/crypto/public_key.h"
+#include "libs/crypto/random.h"
+#include "nlohmann/json.hpp"
+#include "services/sign/algorithms.h"
+#include "services/sign/errors.h"
+#include "services/sign/schema.h"
+
+namespace countersign::sign {
+namespace {
+
+using ::countersign::storage::Params;
+using ::countersign::storage::Row;
+using ::countersign::storage::Rows;
+using ::countersign::storage::Transaction;
+using ::countersign::storage::Value;
+
+constexpr size_t kMaxOwnerBytes = 256;
+constexpr int kMaxLabels = 64;
+constexpr size_t kMaxLabelKeyBytes = 63;
+constexpr size_t kMaxLabelValueBytes = 256;
+constexpr char kKekCheckText[] = "countersign";
+constexpr char kKekCheckAad[] = "countersign sign kek check v1";
+
+constexpr absl::string_view kKeyColumns =
+    "key_id, algorithm, owner, labels, primary_version, last_version, create_time, update_time";
+constexpr absl::string_view kVersionColumns = "version, state, spki, create_time, destroy_time";
+
+google::protobuf::Timestamp ToTimestamp(int64_t micros) {
+  google::protobuf::Timestamp timestamp;
+  timestamp.set_seconds(micros / 1000000);
+  timestamp.set_nanos(static_cast<int32_t>(micros % 1000000 * 1000));
+  return timestamp;
+}
+
+constexpr int64_t kEnabled = v1::KEY_VERSION_STATE_ENABLED;
+constexpr int64_t kDestroyed = v1::KEY_VERSION_STATE_DESTROYED;
+
+Value Text(const std::string& text) { return Value::Text(text); }
+
+absl::Status NoSuchKey(const KeyName& name) {
+  return absl::NotFoundError(absl::StrCat("no such key: ", name.ToString()));
+}
+
+std::string FormatLabels(const google::protobuf::Map<std::string, std::string>& labels) {
+  nlohmann::json json = nlohmann::json::object();
+  for (const auto& [key, value] : labels) json[key] = value;
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+void ParseLabels(const std::string& text, google::protobuf::Map<std::string, std::string>* labels) {
+  const nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return;
+  for (const auto& [key, value] : json.items()) {
+    if (value.is_string()) (*labels)[key] = value.get<std::string>();
+  }
+}
+
+absl::Status CheckOwner(const std::string& owner) {
+  if (owner.size() <= kMaxOwnerBytes) return absl::OkStatus();
+  return FieldError("key.owner", absl::StrCat("at most ", kMaxOwnerBytes, " bytes"));
+}
+
+absl::Status CheckLabels(const google::protobuf::Map<std::string, std::string>& labels) {
+  if (static_cast<int>(labels.size()) > kMaxLabels) {
+    return FieldError("key.labels", absl::StrCat("at most ", kMaxLabels, " labels"));
+  }
+  for (const auto& [key, value] : labels) {
+    const bool well_formed = !key.empty() && key.size() <= kMaxLabelKeyBytes &&
+                             std::all_of(key.begin(), key.end(), [](char c) {
+                               return absl::ascii_islower(c) || absl::ascii_isdigit(c) ||
+                                      c == '_' || c == '-' || c == '.' || c == '/';
+                             });
+    if (!well_formed) {
+      return FieldError("key.labels", absl::StrCat("a label's key has 1 to ", kMaxLabelKeyBytes,
+                                                   " characters of a-z 0-9 _ - . /"));
+    }
+    if (value.size() > kMaxLabelValueBytes) {
+      return FieldError("key.labels", absl::StrCat("the value of ", key, " has more than ",
+                                                   kMaxLabelValueBytes, " bytes"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::Key> KeyFromRow(const std::string& tenant, const Row& row) {
+  ASSIGN_OR_RETURN(const crypto::Algorithm algorithm, crypto::ParseAlgorithm(row.Text(1)));
+  const KeyName name = {tenant, row.Text(0)};
+  v1::Key key;
+  key.set_name(name.ToString());
+  key.set_algorithm(ToProto(algorithm));
+  key.set_owner(row.Text(2));
+  ParseLabels(row.Text(3), key.mutable_labels());
+  if (row.Int(4) != 0) key.set_primary_version(name.WithVersion(row.Int(4)).ToString());
+  *key.mutable_create_time() = ToTimestamp(row.Int(6));
+  *key.mutable_update_time() = ToTimestamp(row.Int(7));
+  return key;
+}
+
+v1::KeyVersion VersionFromRow(const KeyName& key, v1::Algorithm algorithm, const Row& row) {
+  v1::KeyVersion version;
+  version.set_name(key.WithVersion(row.Int(0)).ToString());
+  version.set_algorithm(algorithm);
+  version.set_state(static_cast<v1::KeyVersionState>(row.Int(1)));
+  version.set_spki(row.Bytes(2));
+  version.set_fingerprint(base::HexEncode(base::AsBytes(crypto::Sha256(row.Bytes(2)))));
+  *version.mutable_create_time() = ToTimestamp(row.Int(3));
+  if (!row.IsNull(4)) *version.mutable_destroy_time() = ToTimestamp(row.Int(4));
+  return version;
+}
+
+// A key's row, with the columns of kKeyColumns.
+absl::StatusOr<Row> ReadKeyRow(Transaction& transaction, const KeyName& name) {
+  ASSIGN_OR_RETURN(Rows rows,
+                   transaction.Query(absl::StrCat("SELECT ", kKeyColumns,
+                                                  " FROM keys WHERE tenant = $1 AND key_id = $2"),
+                                     {Text(name.tenant), Text(name.key)}));
+  if (rows.empty()) return NoSuchKey(name.WithVersion(0));
+  return std::move(rows[0]);
+}
+
+absl::StatusOr<v1::Key> ReadKey(Transaction& transaction, const KeyName& name) {
+  ASSIGN_OR_RETURN(const Row row, ReadKeyRow(transaction, name));
+  return KeyFromRow(name.tenant, row);
+}
+
+absl::StatusOr<v1::KeyVersion> ReadVersion(Transaction& transaction, const KeyName& name) {
+  ASSIGN_OR_RETURN(const v1::Key key, ReadKey(transaction, name));
+  ASSIGN_OR_RETURN(
+      const Rows rows,
+      transaction.Query(absl::StrCat("SELECT ", kVersionColumns,
+                                     " FROM key_versions"
+                                     " WHERE tenant = $1 AND key_id = $2 AND version = $3"),
+                        {Text(name.tenant), Text(name.key), name.version}));
+  if (rows.empty()) {
+    return absl::NotFoundError(absl::StrCat("no such key version: ", name.ToString()));
+  }
+  return VersionFromRow(name, key.algorithm(), rows[0]);
+}
+
+// The version that `name` means: its own, or the primary one of the key.
+absl::StatusOr<KeyName> ResolveVersion(Transaction& transaction, const KeyName& name) {
+  if (name.version != 0) return name;
+  ASSIGN_OR_RETURN(const Row row, ReadKeyRow(transaction, name));
+  if (row.Int(4) == 0) {
+    return PreconditionError(
+        kKeyVersionDestroyed,
+        absl::StrCat("every version of ", name.ToString(), " is destroyed; rotate the key"));
+  }
+  return name.WithVersion(row.Int(4));
+}
+
+absl::Status Touch(Transaction& transaction, const KeyName& name, absl::Time now) {
+  return transaction
+      .Run("UPDATE keys SET update_time = $3 WHERE tenant = $1 AND key_id = $2",
+           {Text(name.tenant), Text(name.key), absl::ToUnixMicros(now)})
+      .status();
+}
+
+absl::StatusOr<std::optional<std::string>> FindAnswer(Transaction& transaction,
+                                                      const std::string& tenant,
+                                                      const std::string& request_id,
+                                                      const std::string& fingerprint,
+                                                      absl::Time now) {
+  ASSIGN_OR_RETURN(Rows rows,
+                   transaction.Query("SELECT fingerprint, answer FROM requests"
+                                     " WHERE tenant = $1 AND request_id = $2 AND create_time > $3",
+                                     {Text(tenant), Text(request_id),
+                                      absl::ToUnixMicros(now - kRequestIdLifetime)}));
+  if (rows.empty()) return std::nullopt;
+  if (rows[0].Bytes(0) != fingerprint) {
+    return ExistsError(kRequestIdReused, absl::StrCat("request_id ", request_id,
+                                                      " was used for a different request; make up "
+                                                      "a new one for each request"));
+  }
+  return std::move(rows[0][1]).AsString();
+}
+
+absl::Status SaveAnswer(Transaction& transaction, const std::string& tenant,
+                        const std::string& request_id, const std::string& fingerprint,
+                        const std::string& answer, absl::Time now) {
+  RETURN_IF_ERROR(transaction
+                      .Run("DELETE FROM requests WHERE create_time <= $1",
+                           {absl::ToUnixMicros(now - kRequestIdLifetime)})
+                      .status());
+  return transaction
+      .Run(
+          "INSERT INTO requests (tenant, request_id, fingerprint, answer, create_time)"
+          " VALUES ($1, $2, $3, $4, $5)",
+          {Text(tenant), Text(request_id), Value::Bytes(fingerprint), Value::Bytes(answer),
+           absl::ToUnixMicros(now)})
+      .status();
+}
+
+absl::StatusOr<std::string> CheckRequestId(const std::string& request_id) {
+  if (!request_id.empty() && !ValidRequestId(request_id)) {
+    return FieldError("request_id", "expected a UUID, or nothing");
+  }
+  return absl::AsciiStrToLower(request_id);
+}
+
+}  // namespace
+
+std::string RequestFingerprint(absl::string_view method, const google::protobuf::Message& request) {
+  std::unique_ptr<google::protobuf::Message> copy(request.New());
+  copy->CopyFrom(request);
+  if (const auto* field = copy->GetDescriptor()->FindFieldByName("request_id")) {
+    copy->GetReflection()->ClearField(copy.get(), field);
+  }
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream output(&stream);
+    output.SetSerializationDeterministic(true);  // maps in order
+    copy->SerializeToCodedStream(&output);
+  }
+  return std::string(base::AsBytes(crypto::Sha256Parts({method, "\n", bytes})));
+}
+
+KeyStore::KeyStore(std::unique_ptr<storage::Database> database, crypto::Kek kek,
+                   const base::Clock* clock)
+    : database_(std::move(database)), kek_(std::move(kek)), clock_(clock) {}
+
+KeyStore::~KeyStore() = default;
+
+absl::StatusOr<std::unique_ptr<KeyStore>> KeyStore::Open(
+    std::unique_ptr<storage::Database> database, crypto::Kek kek, const base::Clock* clock) {
+  RETURN_IF_ERROR(MigrateSchema(*database));
+  std::unique_ptr<KeyStore> store(new KeyStore(std::move(database), std::move(kek), clock));
+  RETURN_IF_ERROR(store->CheckKek());
+  return store;
+}
+
+// A new KEK beside old keys would look healthy until the first of them is used.
+absl::Status KeyStore::CheckKek() {
+  return database_->InTransaction([this](Transaction& transaction) -> absl::Status {
+    ASSIGN_OR_RETURN(const Rows rows, transaction.Query("SELECT sealed FROM kek_check"));
+    if (rows.empty()) {
+      ASSIGN_OR_RETURN(
+          const std::string sealed,
+          kek_.Seal(crypto::SecretBytes(absl::string_view(kKekCheckText)), kKekCheckAad));
+      return transaction
+          .Run("INSERT INTO kek_check (id, sealed) VALUES (1, $1)", {Value::Bytes(sealed)})
+          .status();
+    }
+    const auto opened = kek_.Open(rows[0].Bytes(0), kKekCheckAad);
+    if (opened.ok()) return absl::OkStatus();
+    return absl::FailedPreconditionError(
+        absl::StrCat("the key-encryption key is not the one that this database's keys are sealed "
+                     "under; restore the right one: ",
+                     opened.status().message()));
+  });
+}
+
+void KeyStore::Changed(const KeyName& name) {
+  if (listener_ != nullptr) listener_(name);
+}
+
+template <typename Response, typename Request>
+absl::StatusOr<Response> KeyStore::Once(
+    const std::string& tenant, absl::string_view method, const Request& request,
+    const std::function<absl::StatusOr<Response>(Transaction&, absl::Time)>& body) {
+  ASSIGN_OR_RETURN(const std::string id, CheckRequestId(request.request_id()));
+  const std::string fingerprint = id.empty() ? "" : RequestFingerprint(method, request);
+  const absl::Time now = clock_->Now();
+  Response response;
+  RETURN_IF_ERROR(database_->InTransaction([&](Transaction& transaction) -> absl::Status {
+    if (!id.empty()) {
+      ASSIGN_OR_RETURN(const auto answer, FindAnswer(transaction, tenant, id, fingerprint, now));
+      if (answer.has_value()) {
+        return response.ParseFromString(*answer)
+                   ? absl::OkStatus()
+                   : absl::DataLossError("the kept answer of this request id is damaged");
+      }
+    }
+    ASSIGN_OR_RETURN(response, body(transaction, now));
+    if (id.empty()) return absl::OkStatus();
+    return SaveAnswer(transaction, tenant, id, fingerprint, response.SerializeAsString(), now);
+  }));
+  return response;
+}
+
+absl::Status KeyStore::InsertVersion(Transaction& transaction, const KeyName& name,
+                                     const crypto::PrivateKey& key, absl::Time now) {
+  ASSIGN_OR_RETURN(const crypto::SecretBytes pkcs8, key.ToPkcs8());
+  ASSIGN_OR_RETURN(const std::string sealed, kek_.Seal(pkcs8, name.ToString()));
+  return transaction
+      .Run(
+          "INSERT INTO key_versions (tenant, key_id, version, state, spki, sealed_key,"
+          " create_time) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+          {Text(name.tenant), Text(name.key), name.version, kEnabled,
+           Value::Bytes(key.public_key().spki_der()), Value::Bytes(sealed),
+           absl::ToUnixMicros(now)})
+      .status();
+}
+
+absl::StatusOr<v1::CreateKeyResponse> KeyStore::CreateKey(const v1::CreateKeyRequest& request) {
+  ASSIGN_OR_RETURN(const std::string tenant, ParseTenantName("parent", request.parent()));
+  ASSIGN_OR_RETURN(const crypto::Algorithm algorithm,
+                   KeyAlgorithm("key.algorithm", request.key().algorithm()));
+  RETURN_IF_ERROR(CheckOwner(request.key().owner()));
+  RETURN_IF_ERROR(CheckLabels(request.key().labels()));
+  ASSIGN_OR_RETURN(const std::string id, CheckRequestId(request.request_id()));
+  if (!request.key_id().empty() && !ValidKeyId(request.key_id())) {
+    return FieldError("key_id",
+                      "expected 1 to 63 characters of a-z 0-9 -, beginning with a letter");
+  }
+  const KeyName name = {tenant,
+                        request.key_id().empty()
+                            ? absl::StrCat("key-", base::HexEncode(crypto::RandomBytes(8)))
+                            : request.key_id(),
+                        1};
+  // Generating an RSA key takes seconds: not for a repeated request, nor while others wait to
+  // write.
+  if (!id.empty()) {
+    ASSIGN_OR_RETURN(const auto answer,
+                     Recall(tenant, id, RequestFingerprint("CreateKey", request)));
+    v1::CreateKeyResponse response;
+    if (answer.has_value() && response.ParseFromString(*answer)) return response;
+  }
+  ASSIGN_OR_RETURN(const crypto::PrivateKey key, crypto::PrivateKey::Generate(algorithm));
+  return Once<v1::CreateKeyResponse>(
+      tenant, "CreateKey", request,
+      [&](Transaction& transaction, absl::Time now) -> absl::StatusOr<v1::CreateKeyResponse> {
+        const int64_t micros = absl::ToUnixMicros(now);
+        ASSIGN_OR_RETURN(
+            const int64_t inserted,
+            transaction.Run(
+                "INSERT INTO keys (tenant, key_id, algorithm, owner, labels, primary_version,"
+                " last_version, create_time, update_time)"
+                " VALUES ($1, $2, $3, $4, $5, 1, 1, $6, $6) ON CONFLICT DO NOTHING",
+                {Text(tenant), Text(name.key), Value::Text(crypto::AlgorithmName(algorithm)),
+                 Text(request.key().owner()), Text(FormatLabels(request.key().labels())), micros}));
+        if (inserted == 0) {
+          return ExistsError(kKeyExists,
+                             absl::StrCat(name.WithVersion(0).ToString(), " exists already"));
+        }
+        RETURN_IF_ERROR(InsertVersion(transaction, name, key, now));
+        v1::CreateKeyResponse response;
+        ASSIGN_OR_RETURN(*response.mutable_key(), ReadKey(transaction, name));
+        ASSIGN_OR_RETURN(*response.mutable_key_version(), ReadVersion(transaction, name));
+        return response;
+      });
+}
+
+absl::StatusOr<v1::GetKeyResponse> KeyStore::GetKey(const v1::GetKeyRequest& request) {
+  ASSIGN_OR_RETURN(const KeyName name, ParseKeyName("name", request.name(), Want::kKey));
+  v1::GetKeyResponse response;
+  RETURN_IF_ERROR(database_->InSnapshot([&](Transaction& transaction) -> absl::Status {
+    ASSIGN_OR_RETURN(*response.mutable_key(), ReadKey(transaction, name));
+    return absl::OkStatus();
+  }));
+  return response;
+}
+
+absl::StatusOr<v1::ListKeysResponse> KeyStore::ListKeys(const v1::ListKeysRequest& request) {
+  ASSIGN_OR_RETURN(const std::string tenant, ParseTenantName("parent", request.parent()));
+  ASSIGN_OR_RETURN(const int64_t size, PageSize(request.page_size()));
+  const std::string scope = absl::StrCat(request.parent(), "\n", request.owner());
+  ASSIGN_OR_RETURN(const std::string after, ParsePageToken(scope, request.page_token()));
+  ASSIGN_OR_RETURN(
+      const Rows rows,
+      database_->Query(absl::StrCat("SELECT ", kKeyColumns,
+                                    " FROM keys WHERE tenant = $1 AND key_id > $2"
+                                    " AND ($3 = '' OR owner = $3) ORDER BY key_id LIMIT $4"),
+                       {Text(tenant), Text(after), Text(request.owner()), size + 1}));
+  v1::ListKeysResponse response;
+  for (int64_t i = 0; i < static_cast<int64_t>(rows.size()) && i < size; ++i) {
+    ASSIGN_OR_RETURN(*response.add_keys(), KeyFromRow(tenant, rows[i]));
+  }
+  if (static_cast<int64_t>(rows.size()) > size) {
+    response.set_next_page_token(MakePageToken(scope, rows[size - 1].Text(0)));
+  }
+  return response;
+}
+
+absl::StatusOr<v1::UpdateKeyResponse> KeyStore::UpdateKey(const v1::UpdateKeyRequest& request) {
+  ASSIGN_OR_RETURN(const KeyName name, ParseKeyName("key.name", request.key().name(), Want::kKey));
+  bool owner = request.update_mask().paths().empty();
+  bool labels = owner;
+  for (const std::string& path : request.update_mask().paths()) {
+    if (path == "owner") {
+      owner = true;
+    } else if (path == "labels") {
+      labels = true;
+    } else {
+      return FieldError("update_mask",
+                        absl::StrCat("owner and labels can be changed, not \"", path, "\""));
+    }
+  }
+  if (owner) RETURN_IF_ERROR(CheckOwner(request.key().owner()));
+  if (labels) RETURN_IF_ERROR(CheckLabels(request.key().labels()));
+  return Once<v1::UpdateKeyResponse>(
+      name.tenant, "UpdateKey", request,
+      [&](Transaction& transaction, absl::Time now) -> absl::StatusOr<v1::UpdateKeyResponse> {
+        ASSIGN_OR_RETURN(const Row row, ReadKeyRow(transaction, name));
+        RETURN_IF_ERROR(transaction
+                            .Run("UPDATE keys SET owner = $3, labels = $4, update_time = $5"
+                                 " WHERE tenant = $1 AND key_id = $2",
+                                 {Text(name.tenant), Text(name.key),
+                                  Text(owner ? request.key().owner() : row.Text(2)),
+                                  Text(labels ? FormatLabels(request.key().labels()) : row.Text(3)),
+                                  absl::ToUnixMicros(now)})
+                            .status());
+        v1::UpdateKeyResponse response;
+        ASSIGN_OR_RETURN(*response.mutable_key(), ReadKey(transaction, name));
+        return response;
+      });
+}
+
+absl::StatusOr<v1::RotateKeyResponse> KeyStore::RotateKey(const v1::RotateKeyRequest& request) {
+  ASSIGN_OR_RETURN(const KeyName name, ParseKeyName("name", request.name(), Want::kKey));
+  ASSIGN_OR_RETURN(const std::string id, CheckRequestId(request.request_id()));
+  if (!id.empty()) {
+    ASSIGN_OR_RETURN(const auto answer,
+                     Recall(name.tenant, id, RequestFingerprint("RotateKey", request)));
+    v1::RotateKeyResponse response;
+    if (answer.has_value() && response.ParseFromString(*answer)) return response;
+  }
+  v1::GetKeyRequest get;
+  get.set_name(request.name());
+  ASSIGN_OR_RETURN(const v1::GetKeyResponse current, GetKey(get));
+  ASSIGN_OR_RETURN(const crypto::Algorithm algorithm,
+                   KeyAlgorithm("key.algorithm", current.key().algorithm()));
+  ASSIGN_OR_RETURN(const crypto::PrivateKey key, crypto::PrivateKey::Generate(algorithm));
+  ASSIGN_OR_RETURN(
+      v1::RotateKeyResponse response,
+      Once<v1::RotateKeyResponse>(
+          name.tenant, "RotateKey", request,
+          [&](Transaction& transaction, absl::Time now) -> absl::StatusOr<v1::RotateKeyResponse> {
+            ASSIGN_OR_RETURN(const Row row, ReadKeyRow(transaction, name));
+            const KeyName version = name.WithVersion(row.Int(5) + 1);
+            RETURN_IF_ERROR(InsertVersion(transaction, version, key, now));
+            RETURN_IF_ERROR(transaction
+                                .Run("UPDATE keys SET primary_version = $3, last_version = $3,"
+                                     " update_time = $4 WHERE tenant = $1 AND key_id = $2",
+                                     {Text(name.tenant), Text(name.key), version.version,
+                                      absl::ToUnixMicros(now)})
+                                .status());
+            v1::RotateKeyResponse answer;
+            ASSIGN_OR_RETURN(*answer.mutable_key(), ReadKey(transaction, name));
+            ASSIGN_OR_RETURN(*answer.mutable_key_version(), ReadVersion(transaction, version));
+            return answer;
+          }));
+  Changed(name);
+  return response;
+}
+
+absl::StatusOr<v1::GetKeyVersionResponse> KeyStore::GetKeyVersion(
+    const v1::GetKeyVersionRequest& request) {
+  ASSIGN_OR_RETURN(const KeyName name, ParseKeyName("name", request.name(), Want::kVersion));
+  v1::GetKeyVersionResponse response;
+  RETURN_IF_ERROR(database_->InSnapshot([&](Transaction& transaction) -> absl::Status {
+    ASSIGN_OR_RETURN(*response.mutable_key_version(), ReadVersion(transaction, name));
+    return absl::OkStatus();
+  }));
+  return response;
+}
+
+absl::StatusOr<v1::ListKeyVersionsResponse> KeyStore::ListKeyVersions(
+    const v1::ListKeyVersionsRequest& request) {
+  ASSIGN_OR_RETURN(const KeyName name, ParseKeyName("parent", request.parent(), Want::kKey));
+  ASSIGN_OR_RETURN(const int64_t size, PageSize(request.page_size()));
+  ASSIGN_OR_RETURN(const std::string token, ParsePageToken(request.parent(), request.page_token()));
+  int64_t before = INT64_MAX;
+  if (!token.empty() && !absl::SimpleAtoi(token, &before)) {
+    return FieldError("page_token", "not a token that this list answered");
+  }
+  v1::ListKeyVersionsResponse response;
+  RETURN_IF_ERROR(database_->InSnapshot([&](Transaction& transaction) -> absl::Status {
+    response.Clear();
+    ASSIGN_OR_RETURN(const v1::Key key, ReadKey(transaction, name));
+    ASSIGN_OR_RETURN(
+        const Rows rows,
+        transaction.Query(absl::StrCat("SELECT ", kVersionColumns,
+                                       " FROM key_versions WHERE tenant = $1 AND key_id = $2"
+                                       " AND version < $3 ORDER BY version DESC LIMIT $4"),
+                          {Text(name.tenant), Text(name.key), before, size + 1}));
+    for (int64_t i = 0; i < static_cast<int64_t>(rows.size()) && i < size; ++i) {
+      *response.add_key_versions() = VersionFromRow(name, key.algorithm(), rows[i]);
+    }
+    if (static_cast<int64_t>(rows.size()) > size) {
+      response.set_next_page_token(
+          MakePageToken(request.parent(), absl::StrCat(rows[size - 1].Int(0))));
+    }
+    return absl::OkStatus();
+  }));
+  return response;
+}
+
+absl::StatusOr<v1::KeyVersion> KeyStore::SetState(Transaction& transaction, const KeyName& name,
+                                                  v1::KeyVersionState state, absl::Time now) {
+  ASSIGN_OR_RETURN(v1::KeyVersion version, ReadVersion(transaction, name));
+  if (version.state() == v1::KEY_VERSION_STATE_DESTROYED) {
+    return PreconditionError(kKeyVersionDestroyed,
+                             absl::StrCat(name.ToString(), " is destroyed for good"));
+  }
+  if (version.state() == state) return version;
+  RETURN_IF_ERROR(
+      transaction
+          .Run("UPDATE key_versions SET state = $4"
+               " WHERE tenant = $1 AND key_id = $2 AND version = $3",
+               {Text(name.tenant), Text(name.key), name.version, static_cast<int64_t>(state)})
+          .status());
+  RETURN_IF_ERROR(Touch(transaction, name, now));
+  version.set_state(state);
+  return version;
+}
+
+absl::StatusOr<v1::DisableKeyVersionResponse> KeyStore::DisableKeyVersion(
+    const v1::DisableKeyVersionRequest& request) {
+  ASSIGN_OR_RETURN(const KeyName name, ParseKeyName("name", request.name(), Want::kVersion));
+  auto response = Once<v1::DisableKeyVersionResponse>(
+      name.tenant, "DisableKeyVersion", request,
+      [&](Transaction& transaction,
+          absl::Time now) -> absl::StatusOr<v1::DisableKeyVersionResponse> {
+        v1::DisableKeyVersionResponse answer;
+        ASSIGN_OR_RETURN(*answer.mutable_key_version(),
+                         SetState(transaction, name, v1::KEY_VERSION_STATE_DISABLED, now));
+        return answer;
+      });
+  Changed(name);
+  return response;
+}
+
+absl::StatusOr<v1::EnableKeyVersionResponse> KeyStore::EnableKeyVersion(
+    const v1::EnableKeyVersionRequest& request) {
+  ASSIGN_OR_RETURN(const KeyName name, ParseKeyName("name", request.name(), Want::kVersion));
+  return Once<v1::EnableKeyVersionResponse>(
+      name.tenant, "EnableKeyVersion", request,
+      [&](Transaction& transaction,
+          absl::Time now) -> absl::StatusOr<v1::EnableKeyVersionResponse> {
+        v1::EnableKeyVersionResponse answer;
+        ASSIGN_OR_RETURN(*answer.mutable_key_version(),
+                         SetState(transaction, name, v1::KEY_VERSION_STATE_ENABLED, now));
+        return answer;
+      });
+}
+
+absl::StatusOr<v1::KeyVersion> KeyStore::Destroy(Transaction& transaction, const KeyName& name,
+                                                 absl::Time now) {
+  ASSIGN_OR_RETURN(const v1::KeyVersion version, ReadVersion(transaction, name));
+  if (version.state() == v1::KEY_VERSION_STATE_DESTROYED) return version;
+  const std::vector<Value> id = {Text(name.tenant), Text(name.key), name.version};
+  // Overwritten in place first, so that the page that held the sealed key holds it no more.
+  ASSIGN_OR_RETURN(const Rows sealed,
+                   transaction.Query("SELECT sealed_key FROM key_versions"
+                                     " WHERE tenant = $1 AND key_id = $2 AND version = $3",
+                                     id));
+  RETURN_IF_ERROR(
+      transaction
+          .Run("UPDATE key_versions SET sealed_key = $4"
+               " WHERE tenant = $1 AND key_id = $2 AND version = $3",
+               {id[0], id[1], id[2], Value::Bytes(std::string(sealed[0].Bytes(0).size(), '\0'))})
+          .status());
+  RETURN_IF_ERROR(transaction
+                      .Run("UPDATE key_versions SET sealed_key = NULL, state = $4,"
+                           " destroy_time = $5"
+                           " WHERE tenant = $1 AND key_id = $2 AND version = $3",
+                           {id[0], id[1], id[2], kDestroyed, absl::ToUnixMicros(now)})
+                      .status());
+  RETURN_IF_ERROR(transaction
+                      .Run("UPDATE keys SET primary_version = COALESCE((SELECT MAX(version)"
+                           " FROM key_versions WHERE tenant = $1 AND key_id = $2 AND state <> $4),"
+                           " 0) WHERE tenant = $1 AND key_id = $2 AND primary_version = $3",
+                           {id[0], id[1], id[2], kDestroyed})
+                      .status());
+  RETURN_IF_ERROR(Touch(transaction, name, now));
+  return ReadVersion(transaction, name);
+}
+
+absl::StatusOr<v1::DestroyKeyVersionResponse> KeyStore::DestroyKeyVersion(
+    const v1::DestroyKeyVersionRequest& request) {
+  ASSIGN_OR_RETURN(const KeyName name, ParseKeyName("name", request.name(), Want::kVersion));
+  auto response = Once<v1::DestroyKeyVersionResponse>(
+      name.tenant, "DestroyKeyVersion", request,
+      [&](Transaction& transaction,
+          absl::Time now) -> absl::StatusOr<v1::DestroyKeyVersionResponse> {
+        v1::DestroyKeyVersionResponse answer;
+        ASSIGN_OR_RETURN(*answer.mutable_key_version(), Destroy(transaction, name, now));
+        return answer;
+      });
+  Changed(name);
+  return response;
+}
+
+absl::StatusOr<v1::GetPublicKeyResponse> KeyStore::GetPublicKey(
+    const v1::GetPublicKeyRequest& request) {
+  ASSIGN_OR_RETURN(const KeyName name, ParseKeyName("name", request.name(), Want::kKeyOrVersion));
+  v1::KeyVersion version;
+  RETURN_IF_ERROR(database_->InSnapshot([&](Transaction& transaction) -> absl::Status {
+    ASSIGN_OR_RETURN(const KeyName resolved, ResolveVersion(transaction, name));
+    ASSIGN_OR_RETURN(version, ReadVersion(transaction, resolved));
+    return absl::OkStatus();
+  }));
+  ASSIGN_OR_RETURN(const crypto::PublicKey key, crypto::PublicKey::FromSpkiDer(version.spki()));
+  v1::GetPublicKeyResponse response;
+  response.set_name(version.name());
+  response.set_algorithm(version.algorithm());
+  response.set_spki(version.spki());
+  response.set_pem(key.ToPem());
+  response.set_fingerprint(version.fingerprint());
+  return response;
+}
+
+absl::StatusOr<KeyStore::LoadedKey> KeyStore::Load(const KeyName& name) {
+  KeyName resolved;
+  v1::KeyVersion version;
+  std::string sealed;
+  RETURN_IF_ERROR(database_->InSnapshot([&](Transaction& transaction) -> absl::Status {
+    ASSIGN_OR_RETURN(resolved, ResolveVersion(transaction, name));
+    ASSIGN_OR_RETURN(version, ReadVersion(transaction, resolved));
+    ASSIGN_OR_RETURN(Rows rows, transaction.Query(
+                                    "SELECT sealed_key FROM key_versions"
+                                    " WHERE tenant = $1 AND key_id = $2 AND version = $3",
+                                    {Text(resolved.tenant), Text(resolved.key), resolved.version}));
+    sealed = std::move(rows[0][0]).AsString();
+    return absl::OkStatus();
+  }));
+  if (version.state() == v1::KEY_VERSION_STATE_DISABLED) {
+    return PreconditionError(kKeyVersionDisabled,
+                             absl::StrCat(version.name(), " is disabled; enable it first"));
+  }
+  if (version.state() != v1::KEY_VERSION_STATE_ENABLED) {
+    return PreconditionError(kKeyVersionDestroyed, absl::StrCat(version.name(), " is destroyed"));
+  }
+  ASSIGN_OR_RETURN(const crypto::Algorithm algorithm,
+                   KeyAlgorithm("key.algorithm", version.algorithm()));
+  ASSIGN_OR_RETURN(const crypto::SecretBytes pkcs8, kek_.Open(sealed, resolved.ToString()));
+  ASSIGN_OR_RETURN(crypto::PrivateKey key, crypto::PrivateKey::FromPkcs8(pkcs8, algorithm));
+  if (key.public_key().spki_der() != version.spki()) {
+    return absl::DataLossError(absl::StrCat("the private and the public key of ", version.name(),
+                                            " do not belong "
+                                            "together"));
+  }
+  return LoadedKey{std::move(resolved), std::move(key)};
+}
+
+absl::StatusOr<std::optional<std::string>> KeyStore::Recall(const std::string& tenant,
+                                                            const std::string& request_id,
+                                                            const std::string& fingerprint) {
+  ASSIGN_OR_RETURN(const std::string id, CheckRequestId(request_id));
+  std::optional<std::string> found;
+  RETURN_IF_ERROR(database_->InSnapshot([&](Transaction& transaction) -> absl::Status {
+    ASSIGN_OR_RETURN(found, FindAnswer(transaction, tenant, id, fingerprint, clock_->Now()));
+    return absl::OkStatus();
+  }));
+  return found;
+}
+
+absl::StatusOr<std::string> KeyStore::Remember(const std::string& tenant,
+                                               const std::string& request_id,
+                                               const std::string& fingerprint,
+                                               const std::string& answer) {
+  ASSIGN_OR_RETURN(const std::string id, CheckRequestId(request_id));
+  std::string kept;
+  RETURN_IF_ERROR(database_->InTransaction([&](Transaction& transaction) -> absl::Status {
+    const absl::Time now = clock_->Now();
+    ASSIGN_OR_RETURN(auto found, FindAnswer(transaction, tenant, id, fingerprint, now));
+    kept = found.has_value() ? *std::move(found) : answer;
+    if (found.has_value()) return absl::OkStatus();
+    return SaveAnswer(transaction, tenant, id, fingerprint, answer, now);
+  }));
+  return kept;
+}
+
+}  // namespace countersign::sign

@@ -1,0 +1,112 @@
+// Keys at rest: their rows, their versions' sealed private halves, and answers kept by request id.
+#ifndef COUNTERSIGN_SERVICES_SIGN_KEY_STORE_H_
+#define COUNTERSIGN_SERVICES_SIGN_KEY_STORE_H_
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "countersign/sign/v1/sign.pb.h"
+#include "libs/base/clock.h"
+#include "libs/crypto/aead.h"
+#include "libs/crypto/private_key.h"
+#include "libs/storage/database.h"
+#include "services/sign/names.h"
+
+namespace countersign::sign {
+
+// How long a repeated request id is answered as the first time.
+inline constexpr absl::Duration kRequestIdLifetime = absl::Hours(24);
+
+// SHA-256 that tells requests of `method` apart: repeated ones have the same. `request` is taken
+// without its request id.
+std::string RequestFingerprint(absl::string_view method, const google::protobuf::Message& request);
+
+// Thread-safe. Methods block on the database: call them on an executor. Those that take a request
+// answer, and fail, as the contract says of the method of the same name.
+class KeyStore {
+ public:
+  // Takes over `database`, bringing its schema up to date. FailedPrecondition when its keys are
+  // sealed under another KEK than `kek`.
+  static absl::StatusOr<std::unique_ptr<KeyStore>> Open(
+      std::unique_ptr<storage::Database> database, crypto::Kek kek,
+      const base::Clock* clock = base::Clock::System());
+
+  ~KeyStore();
+  KeyStore(const KeyStore&) = delete;
+  KeyStore& operator=(const KeyStore&) = delete;
+
+  absl::StatusOr<v1::CreateKeyResponse> CreateKey(const v1::CreateKeyRequest& request);
+  absl::StatusOr<v1::GetKeyResponse> GetKey(const v1::GetKeyRequest& request);
+  absl::StatusOr<v1::ListKeysResponse> ListKeys(const v1::ListKeysRequest& request);
+  absl::StatusOr<v1::UpdateKeyResponse> UpdateKey(const v1::UpdateKeyRequest& request);
+  absl::StatusOr<v1::RotateKeyResponse> RotateKey(const v1::RotateKeyRequest& request);
+  absl::StatusOr<v1::GetKeyVersionResponse> GetKeyVersion(const v1::GetKeyVersionRequest& request);
+  absl::StatusOr<v1::ListKeyVersionsResponse> ListKeyVersions(
+      const v1::ListKeyVersionsRequest& request);
+  absl::StatusOr<v1::DisableKeyVersionResponse> DisableKeyVersion(
+      const v1::DisableKeyVersionRequest& request);
+  absl::StatusOr<v1::EnableKeyVersionResponse> EnableKeyVersion(
+      const v1::EnableKeyVersionRequest& request);
+  absl::StatusOr<v1::DestroyKeyVersionResponse> DestroyKeyVersion(
+      const v1::DestroyKeyVersionRequest& request);
+  absl::StatusOr<v1::GetPublicKeyResponse> GetPublicKey(const v1::GetPublicKeyRequest& request);
+
+  struct LoadedKey {
+    KeyName version;
+    crypto::PrivateKey key;
+  };
+  // The private key of a version, or of a key's primary one. NotFound; FailedPrecondition when it
+  // is disabled or destroyed; DataLoss when the sealed key was altered.
+  absl::StatusOr<LoadedKey> Load(const KeyName& name);
+
+  // What Remember kept for this request id of the tenant, if anything. ALREADY_EXISTS when it was
+  // kept for a request with another fingerprint.
+  absl::StatusOr<std::optional<std::string>> Recall(const std::string& tenant,
+                                                    const std::string& request_id,
+                                                    const std::string& fingerprint);
+
+  // Keeps `answer` for kRequestIdLifetime, durably, and returns it; or returns what was kept first
+  // when another call came before. Errors as Recall.
+  absl::StatusOr<std::string> Remember(const std::string& tenant, const std::string& request_id,
+                                       const std::string& fingerprint, const std::string& answer);
+
+  // `listener` is told, before the method that did it returns, of every change that makes a loaded
+  // key stale: the version whose state changed, or the key (version 0) whose primary version
+  // changed. Set it before the first change; it is called from any thread.
+  void OnChange(std::function<void(const KeyName&)> listener) { listener_ = std::move(listener); }
+
+ private:
+  KeyStore(std::unique_ptr<storage::Database> database, crypto::Kek kek, const base::Clock* clock);
+
+  absl::Status CheckKek();
+
+  // Runs `body` in a transaction, unless `request_id` was answered before: then that answer.
+  template <typename Response, typename Request>
+  absl::StatusOr<Response> Once(
+      const std::string& tenant, absl::string_view method, const Request& request,
+      const std::function<absl::StatusOr<Response>(storage::Transaction&, absl::Time)>& body);
+
+  absl::StatusOr<v1::KeyVersion> SetState(storage::Transaction& transaction, const KeyName& name,
+                                          v1::KeyVersionState state, absl::Time now);
+  absl::StatusOr<v1::KeyVersion> Destroy(storage::Transaction& transaction, const KeyName& name,
+                                         absl::Time now);
+  // Inserts version `name.version` of a key with the private key sealed.
+  absl::Status InsertVersion(storage::Transaction& transaction, const KeyName& name,
+                             const crypto::PrivateKey& key, absl::Time now);
+  void Changed(const KeyName& name);
+
+  const std::unique_ptr<storage::Database> database_;
+  const crypto::Kek kek_;
+  const base::Clock* const clock_;
+  std::function<void(const KeyName&)> listener_;
+};
+
+}  // namespace countersign::sign
+
+#endif  // COUNTERSIGN_SERVICES_SIGN_KEY_STORE_H_
