@@ -24,12 +24,12 @@ def cc_grpc_library(name, srcs, deps = [], grpc = True, proto_root = "proto", vi
     )
     native.genrule(
         name = name + "_gen",
-        srcs = [":" + name + "_protos"],
+        srcs = srcs + [d + "_protos" for d in deps],
         outs = outs_h + outs_cc,
         cmd = "/usr/bin/protoc -I{root} -I$(GENDIR)/{root} -I/usr/include --cpp_out=$(RULEDIR) {plugin}{srcs}".format(
             root = proto_root,
             plugin = plugin,
-            srcs = " ".join(["$(locations %s)" % s for s in srcs]),
+            srcs = " ".join(["$(location %s)" % s for s in srcs]),
         ),
         message = "Generating stubs of " + name,
     )
