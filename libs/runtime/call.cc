@@ -6,15 +6,30 @@
 #include <utility>
 
 #include "libs/base/thread_pool.h"
+#include "libs/runtime/call_context.h"
 #include "libs/runtime/request_id.h"
 #include "libs/runtime/status.h"
 
 namespace countersign::runtime {
 
+void FinishCall(grpc::CallbackServerContext* context, grpc::ServerUnaryReactor* reactor,
+                const absl::Status& status) {
+  grpc::Status mapped = ToGrpcStatus(status);
+  if (CallContext* const call = CallContext::From(context); call != nullptr) {
+    call->reported = true;
+    call->code = mapped.error_code();
+    if (!mapped.ok()) {
+      call->error = mapped.error_message();
+      call->AddTrailingMetadata(kRequestIdHeader, call->request_id());
+    }
+  }
+  reactor->Finish(std::move(mapped));
+}
+
 grpc::ServerUnaryReactor* FinishUnary(grpc::CallbackServerContext* context,
                                       const absl::Status& status) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(ToGrpcStatus(status));
+  FinishCall(context, reactor, status);
   return reactor;
 }
 
@@ -32,12 +47,15 @@ grpc::ServerUnaryReactor* RunUnary(grpc::CallbackServerContext* context, base::T
     }
     // What the function captured must not outlive the call: Finish lets the server go away.
     function = nullptr;
-    reactor->Finish(ToGrpcStatus(status));
+    FinishCall(context, reactor, status);
   });
   return reactor;
 }
 
 std::string RequestId(const grpc::ServerContextBase& context) {
+  if (const auto* call = dynamic_cast<const CallContext*>(&context); call != nullptr) {
+    return call->request_id();
+  }
   const auto& metadata = context.client_metadata();
   const auto found = metadata.find(kRequestIdHeader);
   if (found == metadata.end()) return "";

@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "libs/base/file.h"
 #include "libs/base/status_macros.h"
+#include "libs/runtime/call.h"
 #include "libs/runtime/request_id.h"
 
 namespace countersign::runtime {
@@ -87,7 +89,10 @@ std::unique_ptr<grpc::ClientContext> MakeContext(const grpc::CallbackServerConte
       grpc::ClientContext::FromCallbackServerContext(parent);
   context->set_deadline(std::min(parent.deadline(), After(timeout)));
   const auto& metadata = parent.client_metadata();
-  for (const char* name : {kRequestIdHeader, "traceparent", "tracestate"}) {
+  if (std::string id = RequestId(parent); !id.empty()) {
+    context->AddMetadata(kRequestIdHeader, std::move(id));
+  }
+  for (const char* name : {"traceparent", "tracestate"}) {
     const auto found = metadata.find(name);
     if (found == metadata.end()) continue;
     context->AddMetadata(name, std::string(found->second.data(), found->second.size()));

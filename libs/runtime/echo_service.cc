@@ -63,6 +63,41 @@ grpc::ServerUnaryReactor* EchoService::Hold(grpc::CallbackServerContext* context
   });
 }
 
+grpc::ServerUnaryReactor* EchoService::EchoDirectly(grpc::CallbackServerContext* context,
+                                                    const test::v1::EchoRequest* request,
+                                                    test::v1::EchoResponse* response) {
+  auto* reactor = context->DefaultReactor();
+  response->set_message(request->message());
+  reactor->Finish(request->message().empty()
+                      ? grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "empty")
+                      : grpc::Status::OK);
+  return reactor;
+}
+
+grpc::ServerBidiReactor<test::v1::EchoRequest, test::v1::EchoResponse>* EchoService::EchoStream(
+    grpc::CallbackServerContext* context) {
+  class Reactor
+      : public grpc::ServerBidiReactor<test::v1::EchoRequest, test::v1::EchoResponse> {
+   public:
+    Reactor() { StartRead(&request_); }
+    void OnReadDone(bool ok) override {
+      if (!ok) return Finish(grpc::Status::OK);
+      if (request_.message().empty()) {
+        return Finish(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "empty"));
+      }
+      response_.set_message(request_.message());
+      StartWrite(&response_);
+    }
+    void OnWriteDone(bool ok) override { StartRead(&request_); }
+    void OnDone() override { delete this; }
+
+   private:
+    test::v1::EchoRequest request_;
+    test::v1::EchoResponse response_;
+  };
+  return new Reactor;
+}
+
 grpc::ServerUnaryReactor* EchoService::AwaitHold(grpc::CallbackServerContext* context,
                                                  const test::v1::AwaitHoldRequest* request,
                                                  test::v1::AwaitHoldResponse* response) {

@@ -30,6 +30,11 @@ class EchoService : public test::v1::EchoService::CallbackService {
   grpc::ServerUnaryReactor* Hold(grpc::CallbackServerContext* context,
                                  const test::v1::HoldRequest* request,
                                  test::v1::HoldResponse* response) override;
+  grpc::ServerUnaryReactor* EchoDirectly(grpc::CallbackServerContext* context,
+                                         const test::v1::EchoRequest* request,
+                                         test::v1::EchoResponse* response) override;
+  grpc::ServerBidiReactor<test::v1::EchoRequest, test::v1::EchoResponse>* EchoStream(
+      grpc::CallbackServerContext* context) override;
   grpc::ServerUnaryReactor* AwaitHold(grpc::CallbackServerContext* context,
                                       const test::v1::AwaitHoldRequest* request,
                                       test::v1::AwaitHoldResponse* response) override;

@@ -246,9 +246,7 @@ absl::StatusOr<std::unique_ptr<grpc::Server>> Main::Impl::StartGrpc(Server::Stat
   const AccessLog access_log = common.access_log == "all"    ? AccessLog::kAll
                                : common.access_log == "none" ? AccessLog::kNone
                                                              : AccessLog::kErrors;
-  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> creators;
-  creators.push_back(MakeCallObserver(names, access_log, &state->metrics));
-  builder.experimental().SetInterceptorCreators(std::move(creators));
+  ObserveCalls(names, access_log, &state->metrics, &builder);
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr || *port == 0) {
     return absl::UnavailableError(absl::StrCat(

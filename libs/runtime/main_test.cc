@@ -78,6 +78,16 @@ http::Response HttpGet(const std::string& address, const std::string& path) {
   return RequireOk(client.Get(absl::StrCat("http://", address, path), absl::Seconds(30)));
 }
 
+// /metrics once it holds `line`: a call is counted a moment after its answer.
+std::string MetricsWith(const ChildProcess& server, const std::string& line) {
+  std::string text;
+  for (int attempt = 0; attempt < 10000 && !absl::StrContains(text, line); ++attempt) {
+    text = std::string(HttpGet(server.admin_address(), "/metrics").body_view());
+  }
+  CHECK_THAT(text, Catch::Contains(line));
+  return text;
+}
+
 absl::StatusOr<test::v1::EchoResponse> Echo(const std::shared_ptr<grpc::Channel>& channel,
                                             const std::string& message,
                                             const std::string& request_id = "") {
@@ -156,7 +166,6 @@ TEST_CASE("metrics count calls by method and status") {
 
   const http::Response metrics = HttpGet(server->admin_address(), "/metrics");
   CHECK(metrics.headers.Get("Content-Type") == "text/plain; version=0.0.4; charset=utf-8");
-  const std::string text(metrics.body_view());
   const std::string labels =
       absl::StrCat("grpc_type=\"unary\",grpc_service=\"", kService, "\",grpc_method=");
   for (const std::string& line : {
@@ -169,9 +178,44 @@ TEST_CASE("metrics count calls by method and status") {
            std::string("build_info{service=\"echo\",version=\""),
            std::string("# TYPE process_resident_memory_bytes gauge\n"),
        }) {
-    INFO(line);
-    CHECK_THAT(text, Catch::Contains(line));
+    MetricsWith(*server, line);
   }
+}
+
+TEST_CASE("the status of every kind of call is in the metrics") {
+  auto server = StartEcho();
+  const auto channel = RequireOk(MakeChannel(server->grpc_address()));
+  const auto stub = EchoService::NewStub(channel);
+  test::v1::EchoRequest request;
+  test::v1::EchoResponse response;
+  const auto line = [](const std::string& method, const std::string& code) {
+    return absl::StrCat("grpc_service=\"", kService, "\",grpc_method=\"", method,
+                        "\",grpc_code=\"", code, "\"} ");
+  };
+  const auto echo_directly = [&](const std::string& message) {
+    request.set_message(message);
+    const auto context = MakeContext(absl::Seconds(30));
+    return stub->EchoDirectly(context.get(), request, &response).ok();
+  };
+  // This call shows that the handler does not report its status; later ones are watched.
+  CHECK(echo_directly("first"));
+  MetricsWith(*server, line("EchoDirectly", "Unknown") + "1\n");
+  CHECK(echo_directly("second"));
+  CHECK(!echo_directly(""));
+  MetricsWith(*server, line("EchoDirectly", "OK") + "1\n");
+  MetricsWith(*server, line("EchoDirectly", "InvalidArgument") + "1\n");
+
+  const auto context = MakeContext(absl::Seconds(30));
+  const auto stream = stub->EchoStream(context.get());
+  request.set_message("a");
+  CHECK(stream->Write(request));
+  CHECK(stream->Read(&response));
+  request.set_message("");
+  CHECK(stream->Write(request));
+  CHECK(!stream->Finish().ok());
+  CHECK(context->GetServerTrailingMetadata().count("x-request-id") == 1);
+
+  MetricsWith(*server, line("EchoStream", "InvalidArgument") + "1\n");
 }
 
 TEST_CASE("every call has a request id: the caller's, or a new one") {
