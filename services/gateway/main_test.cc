@@ -13,7 +13,7 @@ using countersign::testing::ChildProcess;
 using countersign::testing::RequireOk;
 using countersign::testing::Runfile;
 
-std::string Binary() { return Runfile("services/gateway/gateway"); }
+std::string Binary() { return Runfile("services/gateway/countersign-gateway"); }
 
 TEST_CASE("The binary serves HTTP, says which backends are missing, and stops on SIGTERM") {
   auto gateway = ChildProcess::StartService(
