@@ -13,7 +13,6 @@
 #include "libs/base/bytes.h"
 #include "libs/base/status_macros.h"
 #include "libs/runtime/call.h"
-#include "libs/runtime/status.h"
 #include "services/ledger/append_stream.h"
 #include "services/ledger/proto_conversions.h"
 
@@ -176,7 +175,7 @@ grpc::ServerUnaryReactor* LedgerService::AppendEntry(grpc::CallbackServerContext
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   Append(request->log(), {absl::string_view(request->entry())}, request->wait(),
          runtime::Deadline(*context),
-         [reactor, response](const Log* log, absl::StatusOr<Ledger::Appended> appended) {
+         [context, reactor, response](const Log* log, absl::StatusOr<Ledger::Appended> appended) {
            absl::Status status = appended.status();
            if (status.ok()) {
              status = FillAppended(*log->ledger, *appended, 0, response->mutable_entry());
@@ -184,7 +183,7 @@ grpc::ServerUnaryReactor* LedgerService::AppendEntry(grpc::CallbackServerContext
                response->set_checkpoint(*appended->tree->checkpoint);
              }
            }
-           reactor->Finish(runtime::ToGrpcStatus(status));
+           runtime::FinishCall(context, reactor, status);
          });
   return reactor;
 }
@@ -195,13 +194,13 @@ grpc::ServerUnaryReactor* LedgerService::BatchAppendEntries(
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   Append(request->log(), {request->entries().begin(), request->entries().end()}, request->wait(),
          runtime::Deadline(*context),
-         [reactor, response](const Log* log, absl::StatusOr<Ledger::Appended> appended) {
+         [context, reactor, response](const Log* log, absl::StatusOr<Ledger::Appended> appended) {
            absl::Status status = appended.status();
            if (status.ok()) {
              status = FillAppendedBatch(*log->ledger, *appended, response->mutable_entries(),
                                         response->mutable_checkpoint());
            }
-           reactor->Finish(runtime::ToGrpcStatus(status));
+           runtime::FinishCall(context, reactor, status);
          });
   return reactor;
 }
