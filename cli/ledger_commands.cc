@@ -20,11 +20,11 @@ namespace {
 namespace pb = ::countersign::ledger::v1;
 using Stub = pb::LedgerService::Stub;
 
-constexpr int64_t kMaxEntryBytes = 65535;
+constexpr size_t kMaxEntryBytes = 65535;
 
 struct LedgerOptions {
   std::string log;
-  std::string file;
+  std::vector<std::string> files;
   std::string wait = "integrated";
   int64_t index = -1;
   std::string leaf_hash;
@@ -42,32 +42,37 @@ pb::WaitLevel ParseWait(const std::string& wait) {
   return pb::WAIT_LEVEL_INTEGRATED;
 }
 
-absl::Status Append(Context& context, const LedgerOptions& options) {
-  pb::AppendEntryRequest request;
-  ASSIGN_OR_RETURN(const std::string entry, base::ReadFile(options.file));
-  if (entry.empty() || static_cast<int64_t>(entry.size()) > kMaxEntryBytes) {
+absl::StatusOr<std::string> ReadEntry(const std::string& file) {
+  ASSIGN_OR_RETURN(std::string entry, base::ReadFile(file));
+  if (entry.empty() || entry.size() > kMaxEntryBytes) {
     return absl::InvalidArgumentError(
-        absl::StrCat(options.file, " has ", entry.size(), " bytes; an entry has 1 to ",
-                     kMaxEntryBytes, ". `countersign sign` logs the signature of larger files"));
+        absl::StrCat(file, " has ", entry.size(), " bytes; an entry has 1 to ", kMaxEntryBytes,
+                     ". `countersign sign` logs the signature of larger files"));
+  }
+  return entry;
+}
+
+absl::Status Append(Context& context, const LedgerOptions& options) {
+  pb::BatchAppendEntriesRequest request;
+  for (const std::string& file : options.files) {
+    ASSIGN_OR_RETURN(*request.add_entries(), ReadEntry(file));
   }
   ASSIGN_OR_RETURN(*request.mutable_log(), ChooseLog(context, options.log));
-  request.set_entry(entry);
   request.set_wait(ParseWait(options.wait));
-  pb::AppendEntryResponse response;
-  RETURN_IF_ERROR(CallLedger(context, &Stub::AppendEntry, request, &response));
+  pb::BatchAppendEntriesResponse response;
+  RETURN_IF_ERROR(CallLedger(context, &Stub::BatchAppendEntries, request, &response));
   if (context.json) {
     context.PrintJson(response);
     return absl::OkStatus();
   }
-  Output& output = context.output;
-  output.Headline(true, absl::StrCat(response.entry().duplicate() ? "Was there already as entry "
-                                                                  : "Appended as entry ",
-                                     response.entry().index()));
-  output.Field("Log", request.log());
-  output.Field("Leaf hash", base::HexEncode(response.entry().leaf_hash()));
-  if (response.entry().has_proof()) {
-    output.Field("Tree size", absl::StrCat(response.entry().proof().tree_size()));
+  std::vector<std::vector<std::string>> rows = {{"INDEX", "LEAF HASH", "FILE"}};
+  for (int i = 0; i < response.entries_size(); ++i) {
+    const pb::AppendedEntry& entry = response.entries(i);
+    rows.push_back({absl::StrCat(entry.index()), base::HexEncode(entry.leaf_hash()),
+                    absl::StrCat(options.files[static_cast<size_t>(i)],
+                                 entry.duplicate() ? " (was there already)" : "")});
   }
+  context.output.Table(rows);
   return absl::OkStatus();
 }
 
@@ -254,8 +259,8 @@ void AddLedgerCommands(CLI::App& app, Context& context) {
   const auto options = std::make_shared<LedgerOptions>();
 
   CLI::App* append =
-      AddCommand(*group, context, options, "append", "Append a file's bytes as one entry", Append);
-  append->add_option("FILE", options->file, "The entry, at most 65,535 bytes")->required();
+      AddCommand(*group, context, options, "append", "Append each file's bytes as one entry", Append);
+  append->add_option("FILE", options->files, "The entries, at most 65,535 bytes each")->required();
   append->add_option("--wait", options->wait, "How far it must have come")
       ->check(CLI::IsMember({"sequenced", "integrated", "cosigned"}))
       ->capture_default_str();
