@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "catch2/catch.hpp"
+#include "libs/base/bytes.h"
 #include "libs/crypto/private_key.h"
 #include "libs/runtime/error_details.h"
 #include "libs/testing/matchers.h"
@@ -38,6 +39,19 @@ Signed Sign(Algorithm algorithm, std::string message) {
   std::string signature = RequireOk(key.SignMessage(message));
   return {algorithm, key.public_key().spki_der(), std::move(message), std::move(signature)};
 }
+
+// Made with openssl: a self-signed P-256 certificate of one day and its key's signature over
+// "a message".
+constexpr char kCertificate[] =
+    "MIIBiDCCAS2gAwIBAgIUSs1rPhwAqQjwxvMWCHGLwb0sW8gwCgYIKoZIzj0EAwIwGTEXMBUGA1UEAwwOc2lnbmVy"
+    "LmV4YW1wbGUwHhcNMjYxMTIxMDkxMTA4WhcNMjYxMTIyMDkxMTA4WjAZMRcwFQYDVQQDDA5zaWduZXIuZXhhbXBs"
+    "ZTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABMQ3zjagdXPA7J7I5Mx4k0qn5ZmI+yXucAe2zCIqjtUOCEgGwjQc"
+    "nvYjjTf8fzTVo8F+6jOr3RaKpE9BTfxz8WejUzBRMB0GA1UdDgQWBBSq0aQEG3L1z8XnNupk28i7Ec2MLjAfBgNV"
+    "HSMEGDAWgBSq0aQEG3L1z8XnNupk28i7Ec2MLjAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0kAMEYCIQCb"
+    "HPLU2+R8LmLWXifGrak+DK5/k6JBNDrmqSO1KACIFgIhAN+X7OSITJbQQZswKeNdxbESYR3eHDBERhwzH8YomR4s";
+constexpr char kCertificateSignature[] =
+    "MEQCIBQJc4o6t52YlZdZMEbQTNUUyu3OmK/MZjqlA1LvBn+vAiAVQxnCcBtlYpRmoo3Ikj3uV+G9Sy/9MiRnx9my"
+    "CpcPzQ==";
 
 std::string ReasonOf(const absl::Status& status) { return runtime::ReasonOf(status).value_or(""); }
 
@@ -121,6 +135,24 @@ TEST_CASE("A key is taken as PEM too, and refused when it is none or of another 
   refused = verifier.VerifySignature(check);
   CHECK_THAT(refused, StatusIs(StatusCode::kInvalidArgument));
   CHECK(ReasonOf(refused.status()) == "WRONG_ALGORITHM");
+}
+
+TEST_CASE("A certificate's key verifies, whatever the certificate's dates") {
+  base::ThreadPool pool(1);
+  Verifier verifier({.pool = &pool});
+  const std::string certificate = RequireOk(base::Base64Decode(kCertificate));
+  const std::string signature = RequireOk(base::Base64Decode(kCertificateSignature));
+  SignatureCheck check{SignatureCheck::KeyForm::kCertificate,
+                       certificate,
+                       Algorithm::kEcdsaP256Sha256,
+                       false,
+                       "a message",
+                       signature};
+  CHECK(RequireOk(verifier.VerifySignature(check)));
+  check.payload = "another message";
+  CHECK_FALSE(RequireOk(verifier.VerifySignature(check)));
+  check.key = absl::string_view(certificate).substr(1);
+  CHECK(ReasonOf(verifier.VerifySignature(check).status()) == "KEY_MALFORMED");
 }
 
 TEST_CASE("Good signatures are remembered, bad ones are not") {
