@@ -7,7 +7,6 @@
 #include "absl/strings/str_cat.h"
 #include "libs/base/status_macros.h"
 #include "libs/runtime/call.h"
-#include "libs/runtime/status.h"
 #include "services/sign/encryption.h"
 #include "services/sign/errors.h"
 #include "services/sign/jobs.h"
@@ -98,9 +97,9 @@ grpc::ServerUnaryReactor* SignService::Sign(grpc::CallbackServerContext* context
   if (!job.ok()) return runtime::FinishUnary(context, job.status());
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   signing_->Sign(*std::move(job),
-                 [reactor, reply](absl::StatusOr<std::vector<v1::Signature>> signatures) {
+                 [context, reactor, reply](absl::StatusOr<std::vector<v1::Signature>> signatures) {
                    if (signatures.ok()) reply->mutable_signature()->Swap(&signatures->front());
-                   reactor->Finish(runtime::ToGrpcStatus(signatures.status()));
+                   runtime::FinishCall(context, reactor, signatures.status());
                  });
   return reactor;
 }
@@ -112,14 +111,14 @@ grpc::ServerUnaryReactor* SignService::BatchSign(grpc::CallbackServerContext* co
   if (!job.ok()) return runtime::FinishUnary(context, job.status());
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   signing_->Sign(*std::move(job),
-                 [reactor, reply](absl::StatusOr<std::vector<v1::Signature>> signatures) {
+                 [context, reactor, reply](absl::StatusOr<std::vector<v1::Signature>> signatures) {
                    if (signatures.ok()) {
                      reply->mutable_signatures()->Reserve(static_cast<int>(signatures->size()));
                      for (v1::Signature& signature : *signatures) {
                        reply->add_signatures()->Swap(&signature);
                      }
                    }
-                   reactor->Finish(runtime::ToGrpcStatus(signatures.status()));
+                   runtime::FinishCall(context, reactor, signatures.status());
                  });
   return reactor;
 }
