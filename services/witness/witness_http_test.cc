@@ -1,0 +1,163 @@
+#include "services/witness/witness_http.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "catch2/catch.hpp"
+#include "libs/base/thread_pool.h"
+#include "libs/http/client.h"
+#include "libs/http/server.h"
+#include "libs/testing/matchers.h"
+#include "libs/testing/temp_dir.h"
+#include "services/witness/testing.h"
+
+namespace countersign::witness {
+namespace {
+
+using testing::RequireOk;
+
+// A witness that watches one log, behind a real server.
+struct Fixture {
+  Fixture() { RequireOk(witness->AddLog("", {log.vkey()})); }
+
+  http::Response Send(const std::string& method, const std::string& path, std::string body = "") {
+    return RequireOk(client.Call({.method = method,
+                                  .url = absl::StrCat("http://", server->address(), path),
+                                  .body = std::move(body)}));
+  }
+  http::Response Add(const note::AddCheckpointRequest& request) {
+    return Send("POST", "/add-checkpoint", note::FormatAddCheckpoint(request));
+  }
+
+  testing::TempDir dir;
+  FaultyDatabase* database = new FaultyDatabase(OpenDatabase(dir.path()));
+  std::unique_ptr<Witness> witness = OpenWitness(std::unique_ptr<storage::Database>(database),
+                                                 base::Clock::System(), 1);
+  base::ThreadPool executor{4};
+  std::unique_ptr<http::Server> server = RequireOk(http::Server::Listen(
+      {.address = "127.0.0.1:0"}, WitnessHandler(witness.get(), &executor)));
+  http::Client client;
+  TestLog log;
+};
+
+constexpr char kText[] = "text/plain; charset=utf-8";
+
+TEST_CASE("A checkpoint is cosigned over HTTP and then served to monitors") {
+  Fixture f;
+  const std::string path = absl::StrCat("/", kOriginHash, "/checkpoint");
+  CHECK(f.Send("GET", path).status == 404);
+  const http::Response cosigned = f.Add(f.log.Request(0, 5));
+  CHECK(cosigned.status == 200);
+  CHECK(cosigned.headers.Get("Content-Type") == kText);
+  CHECK(cosigned.headers.Get("Access-Control-Allow-Origin") == "*");
+  const http::Response latest = f.Send("GET", path);
+  CHECK(latest.status == 200);
+  CHECK(latest.body_view() == f.log.Checkpoint(5) + std::string(cosigned.body_view()));
+  CHECK(latest.headers.Get("Content-Type") == kText);
+  CHECK(latest.headers.Get("Cache-Control") == "public, max-age=5");
+  CHECK(latest.headers.Get("Access-Control-Allow-Origin") == "*");
+  const http::Response head = f.Send("HEAD", path);
+  CHECK(head.status == 200);
+  CHECK(head.body_view().empty());
+}
+
+TEST_CASE("Each refusal has the status that tlog-witness gives it") {
+  Fixture f;
+  const auto check = [](const http::Response& response, int status) {
+    CHECK(response.status == status);
+    CHECK(response.headers.Get("Content-Type") == kText);
+    CHECK(response.headers.Get("Access-Control-Allow-Origin") == "*");
+    CHECK_FALSE(response.body_view().empty());
+  };
+  check(f.Send("POST", "/add-checkpoint", "nonsense"), 400);
+  check(f.Send("POST", "/add-checkpoint", ""), 400);
+  check(f.Send("POST", "/add-checkpoint", "old 0\n\nnonsense"), 400);
+  note::AddCheckpointRequest request = f.log.Request(0, 5);
+  request.old_size = 6;
+  check(f.Add(request), 400);
+  check(f.Add(TestLog("example.com/other").Request(0, 1)), 404);
+  check(f.Add(TestLog(kOrigin, "", 'M').Request(0, 1)), 403);
+  REQUIRE(f.Add(f.log.Request(0, 5)).status == 200);
+  check(f.Add(TestLog(kOrigin, "fork").Request(5, 5)), 422);
+  check(f.Add(TestLog(kOrigin, "fork").Request(5, 7)), 422);
+  check(f.Send("POST", "/add-checkpoint", std::string(kMaxBodyBytes + 1, 'x')), 413);
+}
+
+TEST_CASE("A conflict answers the latest size, and nothing else") {
+  Fixture f;
+  REQUIRE(f.Add(f.log.Request(0, 5)).status == 200);
+  const http::Response conflict = f.Add(f.log.Request(0, 7));
+  CHECK(conflict.status == 409);
+  CHECK(conflict.headers.Get("Content-Type") == "text/x.tlog.size");
+  CHECK(conflict.body_view() == "5\n");
+  CHECK(f.Add(f.log.Request(5, 7)).status == 200);
+}
+
+TEST_CASE("A failing disk answers 503 and no cosignature") {
+  Fixture f;
+  f.database->Set(FaultyDatabase::Fault::kFailBeforeCommit);
+  const http::Response failed = f.Add(f.log.Request(0, 5));
+  CHECK(failed.status == 503);
+  CHECK(failed.headers.Get("Retry-After") == "1");
+  CHECK(failed.body_view().find("\xe2\x80\x94") == absl::string_view::npos);
+  f.database->Set(FaultyDatabase::Fault::kNone);
+  CHECK(f.Add(f.log.Request(0, 5)).status == 200);
+}
+
+TEST_CASE("Too many requests of a log at once are answered 429") {
+  Fixture f;  // with a limit of 1
+  f.database->Set(FaultyDatabase::Fault::kWait);
+  base::ThreadPool other(1);
+  base::Mutex mutex;
+  base::CondVar changed;
+  int first_status = 0;
+  other.Schedule([&] {
+    const int status = f.Add(f.log.Request(0, 5)).status;
+    base::MutexLock lock(&mutex);
+    first_status = status;
+    changed.NotifyAll();
+  });
+  f.database->AwaitWaiting(1);
+  const http::Response turned_away = f.Add(f.log.Request(0, 5));
+  CHECK(turned_away.status == 429);
+  CHECK(turned_away.headers.Has("Retry-After"));
+  f.database->Set(FaultyDatabase::Fault::kNone);
+  base::MutexLock lock(&mutex);
+  changed.Wait(&mutex, [&] { return first_status != 0; });
+  CHECK(first_status == 200);
+}
+
+TEST_CASE("Browsers may ask from anywhere") {
+  Fixture f;
+  for (const std::string& path :
+       {std::string("/add-checkpoint"), absl::StrCat("/", kOriginHash, "/checkpoint")}) {
+    const http::Response response = f.Send("OPTIONS", path);
+    CHECK(response.status == 204);
+    CHECK(response.headers.Get("Access-Control-Allow-Origin") == "*");
+    CHECK(response.headers.Has("Access-Control-Allow-Methods"));
+    CHECK(response.body_view().empty());
+  }
+}
+
+TEST_CASE("Other paths are not found and other methods not allowed") {
+  Fixture f;
+  for (const std::string& path : std::vector<std::string>{
+           "/", "/add-checkpoint/", "/checkpoint", "//checkpoint", "/abc/checkpoint",
+           absl::StrCat("/", kOriginHash), absl::StrCat("/", kOriginHash, "/"),
+           absl::StrCat("/x/", kOriginHash, "/checkpoint"),
+           "/5FD2DC0BEB4CE54DA5050CF6D5C75248B023ABAD441C3CECDE3976FBE9DA4FE4/checkpoint"}) {
+    CAPTURE(path);
+    CHECK(f.Send("GET", path).status == 404);
+  }
+  const http::Response get = f.Send("GET", "/add-checkpoint");
+  CHECK(get.status == 405);
+  CHECK(get.headers.Get("Allow") == "POST, OPTIONS");
+  CHECK(f.Send("POST", absl::StrCat("/", kOriginHash, "/checkpoint"), "x").status == 405);
+  CHECK(f.Send("DELETE", "/add-checkpoint").status == 405);
+}
+
+}  // namespace
+}  // namespace countersign::witness

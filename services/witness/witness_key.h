@@ -1,0 +1,23 @@
+// The witness's key on disk.
+#ifndef COUNTERSIGN_SERVICES_WITNESS_WITNESS_KEY_H_
+#define COUNTERSIGN_SERVICES_WITNESS_WITNESS_KEY_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "libs/base/clock.h"
+#include "libs/note/cosignature.h"
+
+namespace countersign::witness {
+
+// The signer of `directory`/witness.key, sealed under the KEK in `kek_path`; both are made when
+// missing. `directory`/witness.vkey holds the verifier key for others to read. FailedPrecondition
+// when that says another name or key: a witness keeps both for ever.
+absl::StatusOr<std::unique_ptr<note::CosignatureSigner>> OpenWitnessKey(
+    const std::string& directory, const std::string& kek_path, const std::string& name,
+    const base::Clock* clock);
+
+}  // namespace countersign::witness
+
+#endif  // COUNTERSIGN_SERVICES_WITNESS_WITNESS_KEY_H_

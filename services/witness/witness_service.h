@@ -1,0 +1,40 @@
+// WitnessService over gRPC: translates protos; the rules are Witness's.
+#ifndef COUNTERSIGN_SERVICES_WITNESS_WITNESS_SERVICE_H_
+#define COUNTERSIGN_SERVICES_WITNESS_WITNESS_SERVICE_H_
+
+#include "countersign/witness/v1/witness.grpc.pb.h"
+#include "libs/base/thread_pool.h"
+#include "services/witness/witness.h"
+
+namespace countersign::witness {
+
+// Thread-safe. `witness` and `executor`, on which it works, must outlive it.
+class WitnessService : public v1::WitnessService::CallbackService {
+ public:
+  WitnessService(Witness* witness, base::ThreadPool* executor)
+      : witness_(witness), executor_(executor) {}
+
+  grpc::ServerUnaryReactor* AddCheckpoint(grpc::CallbackServerContext* context,
+                                          const v1::AddCheckpointRequest* request,
+                                          v1::AddCheckpointResponse* response) override;
+  grpc::ServerUnaryReactor* GetCheckpoint(grpc::CallbackServerContext* context,
+                                          const v1::GetCheckpointRequest* request,
+                                          v1::GetCheckpointResponse* response) override;
+  grpc::ServerUnaryReactor* AddLog(grpc::CallbackServerContext* context,
+                                   const v1::AddLogRequest* request,
+                                   v1::AddLogResponse* response) override;
+  grpc::ServerUnaryReactor* ListLogs(grpc::CallbackServerContext* context,
+                                     const v1::ListLogsRequest* request,
+                                     v1::ListLogsResponse* response) override;
+  grpc::ServerUnaryReactor* GetWitness(grpc::CallbackServerContext* context,
+                                       const v1::GetWitnessRequest* request,
+                                       v1::GetWitnessResponse* response) override;
+
+ private:
+  Witness* const witness_;
+  base::ThreadPool* const executor_;
+};
+
+}  // namespace countersign::witness
+
+#endif  // COUNTERSIGN_SERVICES_WITNESS_WITNESS_SERVICE_H_
