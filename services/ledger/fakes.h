@@ -1,0 +1,183 @@
+// What a Ledger stands on, under a test's control.
+#ifndef COUNTERSIGN_SERVICES_LEDGER_FAKES_H_
+#define COUNTERSIGN_SERVICES_LEDGER_FAKES_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "libs/base/mutex.h"
+#include "libs/base/status_macros.h"
+#include "libs/note/signed_note.h"
+#include "services/ledger/cosigner.h"
+#include "services/ledger/log_store.h"
+
+namespace countersign::ledger {
+
+// Another store, which fails or blocks when told to. Thread-safe.
+class FakeLogStore : public LogStore {
+ public:
+  explicit FakeLogStore(std::unique_ptr<LogStore> store) : store_(std::move(store)) {}
+
+  // From now on, these calls fail with `status`, or work again when it is OK.
+  void FailSequence(absl::Status status) { Set(&sequence_failure_, std::move(status)); }
+  void FailIntegrate(absl::Status status) { Set(&integrate_failure_, std::move(status)); }
+  void FailPublish(absl::Status status) { Set(&publish_failure_, std::move(status)); }
+
+  // Holds Sequence calls back, once they are counted.
+  void BlockSequence() {
+    base::MutexLock lock(&mutex_);
+    sequence_blocked_ = true;
+  }
+  void UnblockSequence() {
+    base::MutexLock lock(&mutex_);
+    sequence_blocked_ = false;
+    changed_.NotifyAll();
+  }
+
+  // What PublishedCheckpoint says until the next Publish.
+  void SetPublishedCheckpoint(std::string checkpoint) {
+    base::MutexLock lock(&mutex_);
+    published_ = std::make_shared<const std::string>(std::move(checkpoint));
+  }
+
+  int sequence_calls() const {
+    base::MutexLock lock(&mutex_);
+    return sequence_calls_;
+  }
+  int publish_calls() const {
+    base::MutexLock lock(&mutex_);
+    return publish_calls_;
+  }
+
+  absl::StatusOr<std::vector<Placement>> Sequence(absl::Span<const NewEntry> entries) override {
+    {
+      base::MutexLock lock(&mutex_);
+      ++sequence_calls_;
+      changed_.Wait(&mutex_, [this] { return !sequence_blocked_; });
+      RETURN_IF_ERROR(sequence_failure_);
+    }
+    return store_->Sequence(entries);
+  }
+  absl::StatusOr<TreeHead> Integrate() override {
+    {
+      base::MutexLock lock(&mutex_);
+      RETURN_IF_ERROR(integrate_failure_);
+    }
+    return store_->Integrate();
+  }
+  absl::Status Publish(const TreeHead& head, absl::string_view checkpoint) override {
+    {
+      base::MutexLock lock(&mutex_);
+      ++publish_calls_;
+      RETURN_IF_ERROR(publish_failure_);
+      published_ = nullptr;
+    }
+    return store_->Publish(head, checkpoint);
+  }
+  SharedBytes PublishedCheckpoint() const override {
+    base::MutexLock lock(&mutex_);
+    return published_ != nullptr ? published_ : store_->PublishedCheckpoint();
+  }
+  absl::StatusOr<std::optional<uint64_t>> Find(const merkle::Hash& leaf_hash) const override {
+    return store_->Find(leaf_hash);
+  }
+  absl::StatusOr<std::vector<merkle::Hash>> ReadNodes(
+      absl::Span<const merkle::NodeId> nodes) const override {
+    return store_->ReadNodes(nodes);
+  }
+  absl::StatusOr<SharedBytes> ReadTile(const merkle::TileId& tile) const override {
+    return store_->ReadTile(tile);
+  }
+  absl::StatusOr<SharedBytes> ReadEntryBundle(uint64_t bundle, uint32_t width) const override {
+    return store_->ReadEntryBundle(bundle, width);
+  }
+
+ private:
+  void Set(absl::Status* failure, absl::Status status) {
+    base::MutexLock lock(&mutex_);
+    *failure = std::move(status);
+  }
+
+  const std::unique_ptr<LogStore> store_;
+  mutable base::Mutex mutex_;
+  base::CondVar changed_;
+  absl::Status sequence_failure_ ABSL_GUARDED_BY(mutex_);
+  absl::Status integrate_failure_ ABSL_GUARDED_BY(mutex_);
+  absl::Status publish_failure_ ABSL_GUARDED_BY(mutex_);
+  bool sequence_blocked_ ABSL_GUARDED_BY(mutex_) = false;
+  SharedBytes published_ ABSL_GUARDED_BY(mutex_);
+  int sequence_calls_ ABSL_GUARDED_BY(mutex_) = 0;
+  int publish_calls_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+// Adds one signature line, which no key verifies, unless told to fail or to block. Thread-safe.
+class FakeCosigner : public Cosigner {
+ public:
+  struct Round {
+    TreeHead head;
+    ProofFn proof;
+  };
+
+  void FailWith(absl::Status status) {
+    base::MutexLock lock(&mutex_);
+    failure_ = std::move(status);
+  }
+  // Holds Cosign calls back, once they are counted.
+  void Block() {
+    base::MutexLock lock(&mutex_);
+    blocked_ = true;
+  }
+  void Unblock() {
+    base::MutexLock lock(&mutex_);
+    blocked_ = false;
+    changed_.NotifyAll();
+  }
+  int calls() const {
+    base::MutexLock lock(&mutex_);
+    return calls_;
+  }
+  Round last_round() const {
+    base::MutexLock lock(&mutex_);
+    return last_round_;
+  }
+
+  absl::StatusOr<std::string> Cosign(const TreeHead& head, absl::string_view checkpoint,
+                                     const ProofFn& proof) override {
+    base::MutexLock lock(&mutex_);
+    ++calls_;
+    last_round_ = {head, proof};
+    changed_.Wait(&mutex_, [this] { return !blocked_ || stopped_; });
+    if (stopped_) return absl::UnavailableError("the ledger is stopping");
+    RETURN_IF_ERROR(failure_);
+    return std::string(checkpoint) +
+           note::FormatSignatureLine({"witness.example", 7, "not a real signature"});
+  }
+  void Stop() override {
+    base::MutexLock lock(&mutex_);
+    stopped_ = true;
+    changed_.NotifyAll();
+  }
+  std::vector<WitnessState> witnesses() const override {
+    base::MutexLock lock(&mutex_);
+    return {{"w1", "vkey of w1", "http://w1.example", last_round_.head.size,
+             absl::FromUnixSeconds(1'700'000'000), std::string(failure_.message())}};
+  }
+
+ private:
+  mutable base::Mutex mutex_;
+  base::CondVar changed_;
+  absl::Status failure_ ABSL_GUARDED_BY(mutex_);
+  bool blocked_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  int calls_ ABSL_GUARDED_BY(mutex_) = 0;
+  Round last_round_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace countersign::ledger
+
+#endif  // COUNTERSIGN_SERVICES_LEDGER_FAKES_H_

@@ -1,0 +1,175 @@
+#include "services/ledger/public_http.h"
+
+#include <future>
+#include <string>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "catch2/catch.hpp"
+#include "libs/http/client.h"
+#include "libs/http/server.h"
+#include "libs/merkle/reference_tree.h"
+#include "libs/note/test_keys.h"
+#include "libs/testing/eventually.h"
+#include "libs/testing/matchers.h"
+#include "libs/testing/temp_dir.h"
+#include "services/ledger/fakes.h"
+#include "services/ledger/file_log_store.h"
+
+namespace countersign::ledger {
+namespace {
+
+using testing::Eventually;
+using testing::RequireOk;
+
+// A log of `size` entries, its tree published, served over HTTP.
+struct Fixture {
+  explicit Fixture(size_t size) : executor(1) {
+    FileLogStore::Options store_options;
+    store_options.directory = dir.path();
+    auto fake_cosigner = std::make_unique<FakeCosigner>();
+    cosigner = fake_cosigner.get();
+    // Without entries nothing is to be published either.
+    if (size == 0) cosigner->Block();
+    Ledger::Options options;
+    options.origin = "log.example/test";
+    options.publish_interval = absl::Milliseconds(1);
+    ledger = RequireOk(Ledger::Start(options, RequireOk(FileLogStore::Open(store_options)),
+                                     note::TestLogSigner(options.origin),
+                                     std::move(fake_cosigner)));
+    if (size > 0) Append(merkle::NumberedEntries(size), Ledger::Level::kCosigned);
+    server = RequireOk(http::Server::Listen({}, PublicHandler(ledger.get(), &executor)));
+  }
+
+  void Append(const merkle::Entries& entries, Ledger::Level level) {
+    std::promise<absl::Status> appended;
+    ledger->Append({entries.begin(), entries.end()}, level, absl::InfiniteFuture(),
+                   [&](absl::StatusOr<Ledger::Appended> answer) {
+                     appended.set_value(answer.status());
+                   });
+    RequireOk(appended.get_future().get());
+  }
+
+  http::Response Call(const std::string& method, const std::string& target,
+                      http::Headers headers = {}) {
+    http::ClientRequest request;
+    request.method = method;
+    request.url = absl::StrCat("http://", server->address(), target);
+    request.headers = std::move(headers);
+    return RequireOk(client.Call(std::move(request)));
+  }
+  http::Response Get(const std::string& target) { return Call("GET", target); }
+
+  testing::TempDir dir;
+  base::ThreadPool executor;
+  FakeCosigner* cosigner;
+  std::unique_ptr<Ledger> ledger;
+  std::unique_ptr<http::Server> server;
+  http::Client client;
+};
+
+TEST_CASE("The checkpoint is text that may be kept for a moment") {
+  Fixture log(3);
+  const http::Response got = log.Get("/checkpoint");
+  CHECK(got.status == 200);
+  CHECK(got.headers.Get("Content-Type") == "text/plain; charset=utf-8");
+  CHECK(absl::StrContains(got.headers.Get("Cache-Control"), "max-age=1"));
+  CHECK_FALSE(absl::StrContains(got.headers.Get("Cache-Control"), "immutable"));
+  CHECK(got.headers.Get("Access-Control-Allow-Origin") == "*");
+  CHECK(got.body_view() == *log.ledger->published_head().checkpoint);
+}
+
+TEST_CASE("The checkpoint is the published one, not a newer one that waits for its quorum") {
+  Fixture log(3);
+  log.cosigner->Block();
+  log.Append({"more"}, Ledger::Level::kIntegrated);
+  CHECK(absl::StartsWith(log.Get("/checkpoint").body_view(), "log.example/test\n3\n"));
+  log.cosigner->Unblock();
+  CHECK(Eventually([&] {
+    return absl::StartsWith(log.Get("/checkpoint").body_view(), "log.example/test\n4\n");
+  }));
+}
+
+TEST_CASE("Before the first checkpoint the answer is 503") {
+  Fixture log(0);
+  CHECK(log.Get("/checkpoint").status == 503);
+  log.cosigner->Unblock();
+  CHECK(Eventually([&] { return log.Get("/checkpoint").status == 200; }));
+}
+
+TEST_CASE("Tiles and bundles are bytes that never change") {
+  Fixture log(300);
+  std::string leaves;
+  for (const std::string& entry : merkle::NumberedEntries(256)) {
+    const merkle::Hash hash = merkle::LeafHash(entry);
+    leaves.append(hash.begin(), hash.end());
+  }
+  const merkle::Hash root = merkle::ReferenceRoot(merkle::NumberedEntries(256));
+  const std::pair<std::string, std::string> expected[] = {
+      {"/tile/0/000", leaves},
+      {"/tile/0/000.p/3", leaves.substr(0, 96)},
+      {"/tile/1/000.p/1", std::string(root.begin(), root.end())},
+      {"/tile/entries/001.p/2", std::string("\0\3" "256" "\0\3" "257", 10)},
+      {"/tile/entries/000.p/1", std::string("\0\1" "0", 3)},
+  };
+  for (const auto& [target, bytes] : expected) {
+    INFO(target);
+    const http::Response got = log.Get(target);
+    CHECK(got.status == 200);
+    CHECK(got.headers.Get("Content-Type") == "application/octet-stream");
+    CHECK(absl::StrContains(got.headers.Get("Cache-Control"), "immutable"));
+    CHECK(got.headers.Get("Access-Control-Allow-Origin") == "*");
+    CHECK(got.body_view() == bytes);
+  }
+  CHECK(log.Get("/tile/entries/000").status == 200);
+}
+
+TEST_CASE("A known ETag is answered 304 without a body") {
+  Fixture log(300);
+  for (const std::string target : {"/tile/0/000", "/tile/entries/000", "/checkpoint"}) {
+    const std::string etag(log.Get(target).headers.Get("ETag"));
+    REQUIRE(etag.size() > 2);
+    const http::Response unchanged = log.Call("GET", target, {{"If-None-Match", etag}});
+    CHECK(unchanged.status == 304);
+    CHECK(unchanged.body_view().empty());
+    CHECK(unchanged.headers.Get("ETag") == etag);
+    CHECK(log.Call("GET", target, {{"If-None-Match", "\"other\""}}).status == 200);
+  }
+  CHECK(log.Get("/tile/0/000").headers.Get("ETag") !=
+        log.Get("/tile/0/000.p/9").headers.Get("ETag"));
+}
+
+TEST_CASE("HEAD is GET without the body") {
+  Fixture log(300);
+  const http::Response got = log.Call("HEAD", "/tile/0/000");
+  CHECK(got.status == 200);
+  CHECK(got.headers.Get("Content-Length") == "8192");
+  CHECK(got.body_view().empty());
+}
+
+TEST_CASE("What is not there is 404") {
+  Fixture log(300);
+  for (const char* target :
+       {"/", "/checkpoint/", "/Checkpoint", "/tile", "/tile/", "/tile/0", "/tile/0/001",
+        "/tile/0/001.p/45", "/tile/0/000.p/0", "/tile/0/000.p/256", "/tile/00/000", "/tile/0/0",
+        "/tile/0/x000/000", "/tile/0/000/", "/tile/1/000", "/tile/1/000.p/2", "/tile/2/000.p/1",
+        "/tile/7/000", "/tile/63/000", "/tile/64/000", "/tile/entries/001", "/tile/entries/002",
+        "/tile/entries/001.p/45", "/state", "/../state", "/log.key",
+        "/tile/0/../../../state", "/tile/entries/x999/x999/x999/x999/x999/x999/999"}) {
+    INFO(target);
+    CHECK(log.Get(target).status == 404);
+  }
+  CHECK(log.Get("/state").headers.Get("Content-Type") == "application/problem+json");
+}
+
+TEST_CASE("Other methods are 405 and told which ones there are") {
+  Fixture log(3);
+  for (const char* method : {"POST", "PUT", "DELETE", "PATCH", "OPTIONS"}) {
+    const http::Response refused = log.Call(method, "/checkpoint");
+    CHECK(refused.status == 405);
+    CHECK(refused.headers.Get("Allow") == "GET, HEAD");
+  }
+}
+
+}  // namespace
+}  // namespace countersign::ledger
