@@ -54,13 +54,15 @@ http::Handler MakeHealthHandler(std::vector<HealthTarget> targets, absl::Duratio
     if (targets.empty()) return Finish(round.get());
     for (size_t i = 0; i < targets.size(); ++i) {
       CallRpc(request, targets[i].channel, kCheck, "", timeout,
-              [round, i](absl::StatusOr<std::string> answer) {
+              [round, i, name = targets[i].name](absl::StatusOr<std::string> answer) {
                 bool last;
                 {
                   base::MutexLock lock(&round->mutex);
                   auto& backend = round->backends[i];
                   backend["status"] = answer.ok() ? StatusOf(*answer) : "UNREACHABLE";
-                  if (!answer.ok()) backend["detail"] = std::string(answer.status().message());
+                  if (!answer.ok()) {
+                    backend["detail"] = std::string(ForClients(answer.status(), name).message());
+                  }
                   last = --round->missing == 0;
                 }
                 if (last) Finish(round.get());

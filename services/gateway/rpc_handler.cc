@@ -11,8 +11,10 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "libs/base/log.h"
 #include "libs/base/status_macros.h"
 #include "libs/runtime/channel.h"
+#include "libs/runtime/error_details.h"
 #include "libs/runtime/status.h"
 #include "services/gateway/problems.h"
 #include "services/gateway/transcoder.h"
@@ -94,13 +96,34 @@ void CallRpc(const http::Request& request, std::shared_ptr<grpc::Channel> channe
                        });
 }
 
+absl::Status ForClients(const absl::Status& status, absl::string_view backend) {
+  // The suite's services give a reason with every failure; gRPC itself gives none.
+  if (status.ok() || runtime::ReasonOf(status).has_value()) return status;
+  const auto say = [&](absl::string_view what) {
+    base::Log(base::Severity::kWarning, "call failed",
+              {{"backend", std::string(backend)}, {"error", status.ToString()}});
+    return absl::Status(status.code(), absl::StrCat("the ", backend, " service ", what));
+  };
+  switch (status.code()) {
+    case absl::StatusCode::kUnavailable:
+      return say("cannot be reached; try again later");
+    case absl::StatusCode::kDeadlineExceeded:
+      return say("did not answer in time");
+    case absl::StatusCode::kUnimplemented:
+      return say("does not offer this");
+    default:
+      return status;
+  }
+}
+
 absl::StatusOr<http::Handler> MakeRpcHandler(const RpcRoute& route,
                                              std::shared_ptr<grpc::Channel> channel,
                                              absl::Duration timeout) {
   ASSIGN_OR_RETURN(Transcoder transcoder_value, Transcoder::Create(route));
   const auto transcoder = std::make_shared<const Transcoder>(std::move(transcoder_value));
-  return http::Handler([transcoder, channel, timeout](http::Request request,
-                                                      http::Responder respond) {
+  return http::Handler([transcoder, channel, timeout,
+                        backend = std::string(BackendName(route.backend))](
+                           http::Request request, http::Responder respond) {
     std::string request_id(request.headers.Get(kRequestIdField));
     const auto fail = [&](const absl::Status& status) { respond(ToProblem(status, request_id)); };
     const auto asked = ParseGrpcTimeout(request.headers.Get("Grpc-Timeout"));
@@ -108,10 +131,10 @@ absl::StatusOr<http::Handler> MakeRpcHandler(const RpcRoute& route,
     const auto message = transcoder->ToRpc(request);
     if (!message.ok()) return fail(message.status());
     CallRpc(request, channel, transcoder->rpc_path(), *message, std::min(*asked, timeout),
-            [transcoder, request_id = std::move(request_id),
+            [transcoder, backend, request_id = std::move(request_id),
              respond = std::move(respond)](absl::StatusOr<std::string> answer) {
               absl::StatusOr<std::string> json =
-                  answer.ok() ? transcoder->ToJson(*answer) : answer.status();
+                  answer.ok() ? transcoder->ToJson(*answer) : ForClients(answer.status(), backend);
               if (!json.ok()) return respond(ToProblem(json.status(), request_id));
               http::Response response =
                   http::MakeResponse(200, "application/json", *std::move(json));

@@ -35,6 +35,10 @@ void CallRpc(const http::Request& request, std::shared_ptr<grpc::Channel> channe
              const std::string& rpc_path, const std::string& message, absl::Duration timeout,
              std::function<void(absl::StatusOr<std::string>)> done);
 
+// A failure as clients may see it. What gRPC itself says when it cannot reach a service names inner
+// addresses: that is logged, and told in words of the gateway's own. What the service said stays.
+absl::Status ForClients(const absl::Status& status, absl::string_view backend);
+
 // How long a Grpc-Timeout field gives; InfiniteDuration without one, InvalidArgument for nonsense.
 absl::StatusOr<absl::Duration> ParseGrpcTimeout(absl::string_view text);
 
