@@ -11,8 +11,8 @@ namespace countersign::merkle {
 absl::StatusOr<CompactRange> CompactRange::FromNodes(uint64_t size, std::vector<Hash> nodes) {
   if (nodes.size() != static_cast<size_t>(std::popcount(size))) {
     return absl::InvalidArgumentError(absl::StrCat("a tree of ", size, " leaves consists of ",
-                                                   std::popcount(size),
-                                                   " perfect subtrees, not ", nodes.size()));
+                                                   std::popcount(size), " perfect subtrees, not ",
+                                                   nodes.size()));
   }
   CompactRange range;
   range.size_ = size;

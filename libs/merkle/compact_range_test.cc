@@ -54,8 +54,8 @@ TEST_CASE("each node is told of once, when it is complete") {
   for (size_t i = 0; i < kSize; ++i) {
     range.Append(LeafHash(entries[i]), [&](const NodeId& node, const Hash& hash) {
       CHECK((node.index + 1) << node.level == i + 1);
-      CHECK(hash == ReferenceRoot(Slice(entries, node.index << node.level,
-                                        (node.index + 1) << node.level)));
+      CHECK(hash == ReferenceRoot(
+                        Slice(entries, node.index << node.level, (node.index + 1) << node.level)));
       seen.push_back(node);
     });
   }

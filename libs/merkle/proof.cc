@@ -61,8 +61,8 @@ absl::Status VerifyConsistency(uint64_t first_size, uint64_t second_size,
                                absl::Span<const Hash> proof, const Hash& first_root,
                                const Hash& second_root) {
   if (first_size > second_size) {
-    return Refuse(absl::StrCat("a tree of ", first_size, " leaves is no prefix of one of ",
-                               second_size));
+    return Refuse(
+        absl::StrCat("a tree of ", first_size, " leaves is no prefix of one of ", second_size));
   }
   if (first_size == second_size || first_size == 0) {
     if (!proof.empty()) {
@@ -98,7 +98,8 @@ absl::Status VerifyConsistency(uint64_t first_size, uint64_t second_size,
   }
   if (!path.at_root()) return Refuse("the consistency proof is too short for the trees");
   if (first != first_root) return Refuse("the consistency proof does not lead to the first root");
-  if (second != second_root) return Refuse("the consistency proof does not lead to the second root");
+  if (second != second_root)
+    return Refuse("the consistency proof does not lead to the second root");
   return absl::OkStatus();
 }
 

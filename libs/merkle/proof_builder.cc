@@ -92,8 +92,8 @@ absl::StatusOr<ProofNodes> InclusionNodes(uint64_t index, uint64_t size) {
 absl::StatusOr<ProofNodes> ConsistencyNodes(uint64_t first_size, uint64_t second_size) {
   RETURN_IF_ERROR(CheckSize(second_size));
   if (first_size > second_size) {
-    return absl::OutOfRangeError(absl::StrCat("a tree of ", first_size,
-                                              " leaves is no prefix of one of ", second_size));
+    return absl::OutOfRangeError(
+        absl::StrCat("a tree of ", first_size, " leaves is no prefix of one of ", second_size));
   }
   if (first_size == 0 || first_size == second_size) return ProofNodes();
   std::vector<Range> path;
@@ -156,8 +156,8 @@ absl::StatusOr<Hash> BuildRoot(uint64_t size, const NodeReader& reader) {
   const std::vector<NodeId> nodes = RootNodes(size);
   ASSIGN_OR_RETURN(const std::vector<Hash> hashes, reader(nodes));
   if (hashes.size() != nodes.size()) {
-    return absl::InternalError(absl::StrCat("a root needs ", nodes.size(), " nodes and was given ",
-                                            hashes.size()));
+    return absl::InternalError(
+        absl::StrCat("a root needs ", nodes.size(), " nodes and was given ", hashes.size()));
   }
   return FoldRoot(hashes);
 }

@@ -42,8 +42,7 @@ TEST_CASE("inclusion proofs are those of RFC 6962 for every leaf of every tree u
     const Entries entries = NumberedEntries(size);
     for (size_t index = 0; index < size; ++index) {
       CAPTURE(size, index);
-      REQUIRE(RequireOk(BuildInclusionProof(index, size, reader)) ==
-              ReferencePath(index, entries));
+      REQUIRE(RequireOk(BuildInclusionProof(index, size, reader)) == ReferencePath(index, entries));
     }
   }
 }

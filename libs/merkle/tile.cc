@@ -169,8 +169,8 @@ Hash SubtreeRoot(absl::Span<const Hash> hashes) {
 
 absl::Status AppendToBundle(absl::string_view entry, std::string* bundle) {
   if (entry.size() > kMaxEntryBytes) {
-    return absl::InvalidArgumentError(absl::StrCat("an entry has at most ", kMaxEntryBytes,
-                                                   " bytes, this one ", entry.size()));
+    return absl::InvalidArgumentError(
+        absl::StrCat("an entry has at most ", kMaxEntryBytes, " bytes, this one ", entry.size()));
   }
   base::AppendU16(bundle, static_cast<uint16_t>(entry.size()));
   absl::StrAppend(bundle, entry);
@@ -195,8 +195,8 @@ absl::StatusOr<std::vector<absl::string_view>> ParseBundle(absl::string_view bun
     entries.push_back(entry);
   }
   if (entries.size() != count) {
-    return absl::InvalidArgumentError(absl::StrCat("the entry bundle holds ", entries.size(),
-                                                   " entries, not ", count));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the entry bundle holds ", entries.size(), " entries, not ", count));
   }
   return entries;
 }

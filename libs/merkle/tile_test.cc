@@ -46,16 +46,50 @@ TEST_CASE("tile paths are grouped by thousands and read back") {
 }
 
 TEST_CASE("a text that is no tile's path is refused") {
-  for (const char* path :
-       {"", "tile", "tile/", "tile/0", "tile/0/", "/tile/0/000", "tile/0/000/", "tile//000",
-        "tile/00/000", "tile/01/000", "tile/64/000", "tile/-1/000", "tile/+1/000", "tile/4294967296/000",
-        "tile/0/0", "tile/0/00", "tile/0/0000", "tile/0/x000/000", "tile/0/x001", "tile/0/x001/",
-        "tile/0/001/000", "tile/0/x001/x000", "tile/0/x1/000", "tile/0/X001/000", "tile/0/00a",
-        "tile/0/000.p", "tile/0/000.p/", "tile/0/000.p/0", "tile/0/000.p/00", "tile/0/000.p/01",
-        "tile/0/000.p/256", "tile/0/000.p/1/", "tile/0/000.p/-1", "tile/0/000.p/1.p/1",
-        "tile/0/000.P/1", "tile/0/000?x", "tile/0/ 000", "tile/entries", "tile/entries/",
-        "tile/entries000", "tile/data/000", "tile/0/x018/x446/x744/x073/x709/x551/616",
-        "tile/0/x999/x999/x999/x999/x999/x999/x999/999", "checkpoint"}) {
+  for (const char* path : {"",
+                           "tile",
+                           "tile/",
+                           "tile/0",
+                           "tile/0/",
+                           "/tile/0/000",
+                           "tile/0/000/",
+                           "tile//000",
+                           "tile/00/000",
+                           "tile/01/000",
+                           "tile/64/000",
+                           "tile/-1/000",
+                           "tile/+1/000",
+                           "tile/4294967296/000",
+                           "tile/0/0",
+                           "tile/0/00",
+                           "tile/0/0000",
+                           "tile/0/x000/000",
+                           "tile/0/x001",
+                           "tile/0/x001/",
+                           "tile/0/001/000",
+                           "tile/0/x001/x000",
+                           "tile/0/x1/000",
+                           "tile/0/X001/000",
+                           "tile/0/00a",
+                           "tile/0/000.p",
+                           "tile/0/000.p/",
+                           "tile/0/000.p/0",
+                           "tile/0/000.p/00",
+                           "tile/0/000.p/01",
+                           "tile/0/000.p/256",
+                           "tile/0/000.p/1/",
+                           "tile/0/000.p/-1",
+                           "tile/0/000.p/1.p/1",
+                           "tile/0/000.P/1",
+                           "tile/0/000?x",
+                           "tile/0/ 000",
+                           "tile/entries",
+                           "tile/entries/",
+                           "tile/entries000",
+                           "tile/data/000",
+                           "tile/0/x018/x446/x744/x073/x709/x551/616",
+                           "tile/0/x999/x999/x999/x999/x999/x999/x999/999",
+                           "checkpoint"}) {
     CAPTURE(path);
     CHECK_THAT(ParseTilePath(path), StatusIs(absl::StatusCode::kInvalidArgument));
   }
@@ -123,8 +157,8 @@ class TileStore {
     }
     for (const TileId& tile : NewTiles(old_size, new_size)) {
       const std::string& row = rows_[tile.level];
-      tiles_[TilePath(tile)] = row.substr(tile.index * kTileWidth * kHashSize,
-                                          tile.width * kHashSize);
+      tiles_[TilePath(tile)] =
+          row.substr(tile.index * kTileWidth * kHashSize, tile.width * kHashSize);
     }
   }
 

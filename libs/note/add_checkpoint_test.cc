@@ -35,13 +35,28 @@ TEST_CASE("a first request has no proof") {
 TEST_CASE("malformed bodies are refused") {
   std::string many = "old 1\n";
   for (size_t i = 0; i <= kMaxAddCheckpointHashes; ++i) many += kHashLine;
-  for (const std::string& body : std::vector<std::string>{
-           "", "\n", "old 1", "old 1\n", "old\n\nx", "old \n\nx", "old 01\n\nx", "old -1\n\nx",
-           "old 1 \n\nx", "old  1\n\nx", "old 1\r\n\nx", "OLD 1\n\nx", "new 1\n\nx", " old 1\n\nx",
-           "old 9223372036854775808\n\nx", std::string("old 1\n") + kHashLine,
-           "old 1\nAAAA\n\nx", "old 1\nnonsense\n\nx",
-           "old 1\nPlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw\n\nx",
-           "old 1\nPlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkax=\n\nx", many + "\nx"}) {
+  for (const std::string& body :
+       std::vector<std::string>{"",
+                                "\n",
+                                "old 1",
+                                "old 1\n",
+                                "old\n\nx",
+                                "old \n\nx",
+                                "old 01\n\nx",
+                                "old -1\n\nx",
+                                "old 1 \n\nx",
+                                "old  1\n\nx",
+                                "old 1\r\n\nx",
+                                "OLD 1\n\nx",
+                                "new 1\n\nx",
+                                " old 1\n\nx",
+                                "old 9223372036854775808\n\nx",
+                                std::string("old 1\n") + kHashLine,
+                                "old 1\nAAAA\n\nx",
+                                "old 1\nnonsense\n\nx",
+                                "old 1\nPlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw\n\nx",
+                                "old 1\nPlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkax=\n\nx",
+                                many + "\nx"}) {
     CAPTURE(body);
     CHECK_THAT(ParseAddCheckpoint(body), StatusIs(absl::StatusCode::kInvalidArgument));
   }

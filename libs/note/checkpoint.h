@@ -29,8 +29,8 @@ struct Checkpoint {
   }
 };
 
-// A tree size or leaf index as the C2SP formats write it: decimal, no sign, no leading zero, at most
-// 2^63 - 1. InvalidArgument otherwise.
+// A tree size or leaf index as the C2SP formats write it: decimal, no sign, no leading zero, at
+// most 2^63 - 1. InvalidArgument otherwise.
 absl::StatusOr<uint64_t> ParseSize(absl::string_view text);
 
 // Reads a note text. InvalidArgument unless it is the one text of a checkpoint.

@@ -41,14 +41,29 @@ TEST_CASE("an empty tree's checkpoint has size 0") {
 
 TEST_CASE("malformed checkpoints are refused") {
   const std::string root = kRoot;
-  for (const std::string& text : std::vector<std::string>{
-           "", "\n", "o\n", "o\n1\n", "o\n1\n" + root, "\n1\n" + root + "\n", "o\n\n" + root + "\n",
-           "o\n1\n\n", "o\n1\n" + root + "\n\n", "o\n1\n" + root + "\nx\n\ny\n",
-           "o\n01\n" + root + "\n", "o\n+1\n" + root + "\n", "o\n-1\n" + root + "\n",
-           "o\n 1\n" + root + "\n", "o\n1 \n" + root + "\n", "o\n0x1\n" + root + "\n",
-           "o\n1e3\n" + root + "\n", "o\n9223372036854775808\n" + root + "\n",
-           "o\n18446744073709551616\n" + root + "\n", "o\n1\n" + root + "=\n", "o\n1\nAAAA\n",
-           "o\n1\n" + root.substr(1) + "\n", "o\n1\n" + root + " \n"}) {
+  for (const std::string& text : std::vector<std::string>{"",
+                                                          "\n",
+                                                          "o\n",
+                                                          "o\n1\n",
+                                                          "o\n1\n" + root,
+                                                          "\n1\n" + root + "\n",
+                                                          "o\n\n" + root + "\n",
+                                                          "o\n1\n\n",
+                                                          "o\n1\n" + root + "\n\n",
+                                                          "o\n1\n" + root + "\nx\n\ny\n",
+                                                          "o\n01\n" + root + "\n",
+                                                          "o\n+1\n" + root + "\n",
+                                                          "o\n-1\n" + root + "\n",
+                                                          "o\n 1\n" + root + "\n",
+                                                          "o\n1 \n" + root + "\n",
+                                                          "o\n0x1\n" + root + "\n",
+                                                          "o\n1e3\n" + root + "\n",
+                                                          "o\n9223372036854775808\n" + root + "\n",
+                                                          "o\n18446744073709551616\n" + root + "\n",
+                                                          "o\n1\n" + root + "=\n",
+                                                          "o\n1\nAAAA\n",
+                                                          "o\n1\n" + root.substr(1) + "\n",
+                                                          "o\n1\n" + root + " \n"}) {
     CAPTURE(text);
     CHECK_THAT(ParseCheckpoint(text), StatusIs(absl::StatusCode::kInvalidArgument));
   }
@@ -72,9 +87,9 @@ TEST_CASE("a checkpoint is opened by the log's key and origin") {
   CHECK(RequireOk(OpenCheckpoint(note, "example.com/log", {log->verifier()})) == checkpoint);
   CHECK_THAT(OpenCheckpoint(note, "example.com/other", {log->verifier()}),
              StatusIs(absl::StatusCode::kPermissionDenied, "example.com/other"));
-  CHECK_THAT(OpenCheckpoint(note, "example.com/log",
-                            {TestLogSigner("example.com/log", 'M')->verifier()}),
-             StatusIs(absl::StatusCode::kPermissionDenied));
+  CHECK_THAT(
+      OpenCheckpoint(note, "example.com/log", {TestLogSigner("example.com/log", 'M')->verifier()}),
+      StatusIs(absl::StatusCode::kPermissionDenied));
   const std::string not_a_checkpoint = RequireOk(SignNote("text\n", {log.get()}));
   CHECK_THAT(OpenCheckpoint(not_a_checkpoint, "text", {log->verifier()}),
              StatusIs(absl::StatusCode::kInvalidArgument, "fewer than three lines"));

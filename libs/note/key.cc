@@ -109,8 +109,7 @@ bool NoteVerifier::Verify(absl::string_view text, absl::string_view signature) c
     message = CosignatureMessage(*timestamp, text);
     text = message;
   }
-  const absl::StatusOr<bool> valid =
-      public_key_.VerifyMessage(AlgorithmOf(type_), text, signature);
+  const absl::StatusOr<bool> valid = public_key_.VerifyMessage(AlgorithmOf(type_), text, signature);
   return valid.ok() && *valid;
 }
 

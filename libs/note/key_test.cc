@@ -93,8 +93,8 @@ TEST_CASE("key names without meaning are refused") {
     CAPTURE(name);
     CHECK(IsValidKeyName(name));
   }
-  for (const char* name : {"", " ", "a b", "a+b", "a\tb", "a\nb", "a\x1f", "a\xc2\xa0", "a\xe2\x80\x83",
-                           "\xe3\x80\x80", "\xff", "a\xc3"}) {
+  for (const char* name : {"", " ", "a b", "a+b", "a\tb", "a\nb", "a\x1f", "a\xc2\xa0",
+                           "a\xe2\x80\x83", "\xe3\x80\x80", "\xff", "a\xc3"}) {
     CAPTURE(name);
     CHECK_FALSE(IsValidKeyName(name));
   }
@@ -110,8 +110,7 @@ TEST_CASE("a key of another kind cannot sign or verify Ed25519 notes") {
              StatusIs(absl::StatusCode::kInvalidArgument));
   CHECK_THAT(NoteVerifier::Create("a", SignatureType::kEcdsa, TestKey('k').public_key()),
              StatusIs(absl::StatusCode::kInvalidArgument));
-  CHECK_THAT(NewEd25519Signer("a", std::move(ecdsa)),
-             StatusIs(absl::StatusCode::kInvalidArgument));
+  CHECK_THAT(NewEd25519Signer("a", std::move(ecdsa)), StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 TEST_CASE("a log's signature verifies under its name's key and over its text only") {
@@ -128,8 +127,8 @@ TEST_CASE("a log's signature verifies under its name's key and over its text onl
 TEST_CASE("ECDSA keys verify notes and have the hash of their SPKI as id") {
   const crypto::PrivateKey key =
       RequireOk(crypto::PrivateKey::Generate(crypto::Algorithm::kEcdsaP256Sha256));
-  const NoteVerifier verifier = RequireOk(
-      NoteVerifier::Create("example.com/ecdsa", SignatureType::kEcdsa, key.public_key()));
+  const NoteVerifier verifier =
+      RequireOk(NoteVerifier::Create("example.com/ecdsa", SignatureType::kEcdsa, key.public_key()));
   CHECK(base::HexEncode(base::AsBytes(verifier.key_hash())) == key.public_key().Fingerprint());
   CHECK(RequireOk(ParseVkey(verifier.vkey())) == verifier);
   const std::string signature = RequireOk(key.SignMessage("text\n"));

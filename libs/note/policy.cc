@@ -68,8 +68,8 @@ class Parser {
     if (!witness_keys_.insert(key.public_key().spki_der()).second) {
       return Invalid("another witness has the same key");
     }
-    witnesses.push_back({std::string(words[1]), std::move(key),
-                         std::string(words.size() == 4 ? words[3] : "")});
+    witnesses.push_back(
+        {std::string(words[1]), std::move(key), std::string(words.size() == 4 ? words[3] : "")});
     return absl::OkStatus();
   }
 
@@ -175,8 +175,8 @@ std::string Policy::Format() const {
     text += Line({"witness", witness.name, witness.key.vkey()}, witness.url);
   }
   for (const PolicyGroup& group : groups_) {
-    text += Line({"group", group.name, FormatThreshold(group), absl::StrJoin(group.members, " ")},
-                 "");
+    text +=
+        Line({"group", group.name, FormatThreshold(group), absl::StrJoin(group.members, " ")}, "");
   }
   return text + Line({"quorum", quorum_}, "");
 }
@@ -210,8 +210,7 @@ absl::StatusOr<PolicyVerdict> Policy::Check(absl::string_view note) const {
     verifiers.push_back(log.key);
   }
   if (logs.empty()) {
-    return absl::NotFoundError(
-        absl::StrCat("the policy has no log ", verdict.checkpoint.origin));
+    return absl::NotFoundError(absl::StrCat("the policy has no log ", verdict.checkpoint.origin));
   }
   for (const PolicyWitness& witness : witnesses_) verifiers.push_back(witness.key);
   ASSIGN_OR_RETURN(const std::vector<VerifiedSignature> verified, VerifyNote(parsed, verifiers));

@@ -35,7 +35,7 @@ struct PolicyWitness {
 
 struct PolicyGroup {
   std::string name;
-  size_t threshold = 0;  // how many members must have witnessed
+  size_t threshold = 0;              // how many members must have witnessed
   std::vector<std::string> members;  // of witnesses and of earlier groups
 };
 
@@ -58,8 +58,8 @@ class Policy {
  public:
   // Words "all" and "any" of a group become its threshold. At most 1,024 lines of each kind; the
   // last line may lack its newline.
-  // InvalidArgument, naming the line, for anything that tlog-policy does not allow, and for a witness
-  // key of another type than kCosignature.
+  // InvalidArgument, naming the line, for anything that tlog-policy does not allow, and for a
+  // witness key of another type than kCosignature.
   static absl::StatusOr<Policy> Parse(absl::string_view text);
 
   // The policy without comments: logs, witnesses, groups, quorum. Parse reads it back.

@@ -34,8 +34,9 @@ std::string ExampleText() {
     absl::StrAppend(&text, "\twitness  ", name, " ", WitnessVkey(name[1] + 10),
                     " https://y.example/\t\n");
   }
-  return text + "group Y-witnesses any Y1 Y2 Y3\n\n  # both\n"
-                "group X-and-Y all X-witnesses Y-witnesses\nquorum X-and-Y\n";
+  return text +
+         "group Y-witnesses any Y1 Y2 Y3\n\n  # both\n"
+         "group X-and-Y all X-witnesses Y-witnesses\nquorum X-and-Y\n";
 }
 
 TEST_CASE("a policy is read, written and read back") {
@@ -224,8 +225,7 @@ TEST_CASE("a checkpoint of another log is refused") {
 
 TEST_CASE("a known witness's cosignature that does not hold rejects the checkpoint") {
   const Signed s;
-  SignedNote note = RequireOk(
-      ParseNote(s.Note({s.log.get(), s.x1.get(), s.x2.get(), s.y1.get()})));
+  SignedNote note = RequireOk(ParseNote(s.Note({s.log.get(), s.x1.get(), s.x2.get(), s.y1.get()})));
   note.signatures[2].signature[20] ^= 1;
   CHECK_THAT(s.policy().Verify(FormatNote(note)),
              StatusIs(absl::StatusCode::kPermissionDenied, "w.example/2 does not verify"));

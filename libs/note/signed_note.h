@@ -52,8 +52,8 @@ struct VerifiedSignature {
 // The signatures of the note by known keys, in the note's order; those of unknown keys are ignored.
 // PermissionDenied when a line that bears a known key's name and id does not verify, or when the
 // note has no signature of a known key.
-absl::StatusOr<std::vector<VerifiedSignature>> VerifyNote(
-    const SignedNote& note, absl::Span<const NoteVerifier> verifiers);
+absl::StatusOr<std::vector<VerifiedSignature>> VerifyNote(const SignedNote& note,
+                                                          absl::Span<const NoteVerifier> verifiers);
 
 // `text` with the signers' signatures, in their order. InvalidArgument when the text cannot be a
 // note's, or there is no signer; else the error of the signer that failed.

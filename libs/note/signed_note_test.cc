@@ -22,7 +22,8 @@ constexpr char kExampleVkey[] =
 constexpr char kExampleNote[] =
     "This is an example message.\n\n"
     "\xe2\x80\x94 example.com/foo "
-    "Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=\n";
+    "Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM="
+    "\n";
 // A signature line that is well formed.
 constexpr char kLine[] = "\xe2\x80\x94 example.com/foo Uw2QOgA=\n";
 
@@ -56,26 +57,28 @@ TEST_CASE("malformed notes are refused") {
       "text",
       "text\n",
       "text\n\n",
-      "text\n" + line,                                  // no blank line
-      "\n" + line,                                      // no text
-      "text\n\n" + line.substr(0, line.size() - 1),     // no last newline
-      "text\n\n" + line + "\n",                         // a blank line at the end
-      "text\n\n" + line + "trailing\n",                 //
-      "text\n\n" + line + "\n" + line.substr(1),        //
-      "text\n\n- example.com/foo Uw2QOgA=\n",           // a hyphen
+      "text\n" + line,                                    // no blank line
+      "\n" + line,                                        // no text
+      "text\n\n" + line.substr(0, line.size() - 1),       // no last newline
+      "text\n\n" + line + "\n",                           // a blank line at the end
+      "text\n\n" + line + "trailing\n",                   //
+      "text\n\n" + line + "\n" + line.substr(1),          //
+      "text\n\n- example.com/foo Uw2QOgA=\n",             // a hyphen
       "text\n\n\xe2\x80\x93 example.com/foo Uw2QOgA=\n",  // an en dash
-      "text\n\n\xe2\x80\x94" "example.com/foo Uw2QOgA=\n",
+      "text\n\n\xe2\x80\x94"
+      "example.com/foo Uw2QOgA=\n",
       "text\n\n\xe2\x80\x94  example.com/foo Uw2QOgA=\n",
       "text\n\n\xe2\x80\x94 example.com/foo  Uw2QOgA=\n",
       "text\n\n\xe2\x80\x94 example.com/foo Uw2QOgA= \n",
       "text\n\n\xe2\x80\x94 example.com/foo\n",
       "text\n\n\xe2\x80\x94 example.com/foo \n",
-      "text\n\n\xe2\x80\x94  Uw2QOgA=\n",               // no name
-      "text\n\n\xe2\x80\x94 a+b Uw2QOgA=\n",            // '+' in the name
-      "text\n\n\xe2\x80\x94 a\xc2\xa0" "b Uw2QOgA=\n",  // a no-break space in the name
-      "text\n\n\xe2\x80\x94 example.com/foo Uw2QOgA\n",    // no padding
-      "text\n\n\xe2\x80\x94 example.com/foo Uw2QOgB=\n",   // bits behind the last byte
-      "text\n\n\xe2\x80\x94 example.com/foo Uw2Q-gA=\n",   // the URL alphabet
+      "text\n\n\xe2\x80\x94  Uw2QOgA=\n",     // no name
+      "text\n\n\xe2\x80\x94 a+b Uw2QOgA=\n",  // '+' in the name
+      "text\n\n\xe2\x80\x94 a\xc2\xa0"
+      "b Uw2QOgA=\n",                                           // a no-break space in the name
+      "text\n\n\xe2\x80\x94 example.com/foo Uw2QOgA\n",         // no padding
+      "text\n\n\xe2\x80\x94 example.com/foo Uw2QOgB=\n",        // bits behind the last byte
+      "text\n\n\xe2\x80\x94 example.com/foo Uw2Q-gA=\n",        // the URL alphabet
       "text\n\n\xe2\x80\x94 example.com/foo " + bytes4 + "\n",  // an id only
       "text\n\n\xe2\x80\x94 example.com/foo Uw2Q\n",            // less than an id
       "te\txt\n\n" + line,

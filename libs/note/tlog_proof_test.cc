@@ -37,9 +37,9 @@ TlogProof Example() {
 }
 
 Policy ExamplePolicy() {
-  return RequireOk(Policy::Parse(absl::StrCat("log ", TestLogSigner("example.com/log")->vkey(),
-                                              "\nwitness w ", TestWitnessSigner("w.example")->vkey(),
-                                              "\nquorum w\n")));
+  return RequireOk(
+      Policy::Parse(absl::StrCat("log ", TestLogSigner("example.com/log")->vkey(), "\nwitness w ",
+                                 TestWitnessSigner("w.example")->vkey(), "\nquorum w\n")));
 }
 
 TEST_CASE("a proof file is read and written") {
@@ -52,7 +52,8 @@ TEST_CASE("a proof file is read and written") {
   CHECK(parsed.checkpoint == proof.checkpoint);
   CHECK_FALSE(parsed.extra.has_value());
 
-  for (const std::string& extra : std::vector<std::string>{"", "age-v1.2.1", std::string("\0\n", 2)}) {
+  for (const std::string& extra :
+       std::vector<std::string>{"", "age-v1.2.1", std::string("\0\n", 2)}) {
     proof.extra = extra;
     text = FormatTlogProof(proof);
     parsed = RequireOk(ParseTlogProof(text));

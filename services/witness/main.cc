@@ -61,18 +61,17 @@ absl::Status SetUp(const Flags& flags, runtime::Server& server) {
   ASSIGN_OR_RETURN(auto lock, base::DirectoryLock::Acquire(flags.data));
   server.Own(std::move(lock));
   ASSIGN_OR_RETURN(auto signer, flags.OpenKey());
-  ASSIGN_OR_RETURN(auto database, storage::Database::Open(
-                                      flags.database.empty()
-                                          ? absl::StrCat("sqlite:", flags.data, "/witness.db")
-                                          : flags.database));
+  ASSIGN_OR_RETURN(auto database,
+                   storage::Database::Open(flags.database.empty()
+                                               ? absl::StrCat("sqlite:", flags.data, "/witness.db")
+                                               : flags.database));
   ASSIGN_OR_RETURN(auto opened,
                    witness::Witness::Open(std::move(database), {.signer = std::move(signer)}));
   witness::Witness* domain = server.Own(std::move(opened));
   RETURN_IF_ERROR(domain->AddLogsByKeyName(flags.logs));
   ExportMetrics(*domain, server.metrics());
 
-  auto* service =
-      server.Own(std::make_unique<witness::WitnessService>(domain, server.executor()));
+  auto* service = server.Own(std::make_unique<witness::WitnessService>(domain, server.executor()));
   server.AddService(service, "countersign.witness.v1.WitnessService");
   server.ServeHttp(witness::WitnessHandler(domain, server.executor()));
   return absl::OkStatus();
@@ -89,14 +88,16 @@ int main(int argc, char** argv) {
   Flags flags;
   main.AddString("--data", &flags.data, "folder of key and database; one process at a time")
       .Required();
-  main.AddString("--name", &flags.name, "the witness's name, \"witness.example/w1\"; for ever the same")
+  main.AddString("--name", &flags.name,
+                 "the witness's name, \"witness.example/w1\"; for ever the same")
       .Required();
   main.AddString("--kek", &flags.kek,
                  "file of the key-encryption key, made when missing (default: DATA/kek)");
   main.AddString("--database", &flags.database, "database URL (default: sqlite:DATA/witness.db)");
   main.AddStringList("--log", &flags.logs,
                      "verifier key of a log to watch, its name being the origin; repeatable");
-  main.AddAction("--init", [&flags] { return flags.OpenKey().status(); },
-                 "make the key, write DATA/witness.vkey and exit");
+  main.AddAction(
+      "--init", [&flags] { return flags.OpenKey().status(); },
+      "make the key, write DATA/witness.vkey and exit");
   return main.Run(argc, argv, [&](runtime::Server& server) { return SetUp(flags, server); });
 }

@@ -50,8 +50,7 @@ TEST_CASE("A witness makes its key once, and a killed one goes on where it stood
   ChildProcess init(Binary(), Args(data, {"--init"}));
   REQUIRE(init.Wait() == 0);
   const std::string vkey_line = RequireOk(base::ReadFile(data + "/witness.vkey"));
-  const note::NoteVerifier key =
-      RequireOk(note::ParseVkey(absl::StripSuffix(vkey_line, "\n")));
+  const note::NoteVerifier key = RequireOk(note::ParseVkey(absl::StripSuffix(vkey_line, "\n")));
   CHECK(key.name() == kWitnessName);
 
   const TestLog log;

@@ -4,8 +4,8 @@ namespace countersign::witness {
 
 absl::Span<const storage::Migration> Migrations() {
   // witness: the one key whose cosignatures the other table records.
-  // logs: a row a log. `vkeys` are separated by newlines. `root` to `cosign_time` (POSIX seconds) are
-  // those of the latest cosigned checkpoint, and null while there is none. `version` counts its
+  // logs: a row a log. `vkeys` are separated by newlines. `root` to `cosign_time` (POSIX seconds)
+  // are those of the latest cosigned checkpoint, and null while there is none. `version` counts its
   // updates; each is conditional on the version it was decided by.
   static constexpr storage::Migration kMigrations[] = {
       {1, "witness and logs", R"sql(

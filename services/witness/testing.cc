@@ -23,8 +23,7 @@ merkle::Entries TestLog::Entries(uint64_t size) const {
 merkle::Hash TestLog::Root(uint64_t size) const { return merkle::ReferenceRoot(Entries(size)); }
 
 std::string TestLog::Sign(uint64_t size, const merkle::Hash& root) const {
-  const auto note =
-      note::SignNote(note::FormatCheckpoint({origin_, size, root}), {signer_.get()});
+  const auto note = note::SignNote(note::FormatCheckpoint({origin_, size, root}), {signer_.get()});
   return note.ok() ? *note : note.status().ToString();
 }
 
@@ -46,8 +45,7 @@ void FaultyDatabase::Set(Fault fault) {
 
 void FaultyDatabase::AwaitWaiting(int count) {
   base::MutexLock lock(&mutex_);
-  changed_.Wait(&mutex_,
-                [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return waiting_ >= count; });
+  changed_.Wait(&mutex_, [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return waiting_ >= count; });
 }
 
 absl::Status FaultyDatabase::InTransaction(const Body& body) {
@@ -56,8 +54,7 @@ absl::Status FaultyDatabase::InTransaction(const Body& body) {
     base::MutexLock lock(&mutex_);
     ++waiting_;
     changed_.NotifyAll();
-    changed_.Wait(&mutex_,
-                  [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return fault_ != Fault::kWait; });
+    changed_.Wait(&mutex_, [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return fault_ != Fault::kWait; });
     --waiting_;
     fault = fault_;
   }

@@ -99,18 +99,18 @@ absl::StatusOr<std::unique_ptr<Witness>> Witness::Open(std::unique_ptr<storage::
   const std::string vkey = options.signer->vkey();
   std::string owner;
   RETURN_IF_ERROR(database->InTransaction([&](storage::Transaction& transaction) -> absl::Status {
-    RETURN_IF_ERROR(
-        transaction.Run("INSERT INTO witness (id, vkey) VALUES (1, $1) ON CONFLICT DO NOTHING",
-                        {Value::Text(vkey)})
-            .status());
+    RETURN_IF_ERROR(transaction
+                        .Run("INSERT INTO witness (id, vkey) VALUES (1, $1) ON CONFLICT DO NOTHING",
+                             {Value::Text(vkey)})
+                        .status());
     ASSIGN_OR_RETURN(const storage::Rows rows, transaction.Query("SELECT vkey FROM witness"));
     owner = rows.empty() ? "" : rows[0].Text(0);
     return absl::OkStatus();
   }));
   if (owner != vkey) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the database is that of the witness ", owner, ", not of ", vkey,
-                     ": choose the right database, key or name"));
+    return absl::FailedPreconditionError(absl::StrCat("the database is that of the witness ", owner,
+                                                      ", not of ", vkey,
+                                                      ": choose the right database, key or name"));
   }
   return std::unique_ptr<Witness>(new Witness(std::move(database), std::move(options)));
 }
@@ -146,9 +146,8 @@ absl::StatusOr<AddCheckpointResult> Witness::Add(const note::AddCheckpointReques
   ASSIGN_OR_RETURN(const std::vector<note::VerifiedSignature> verified,
                    note::VerifyNote(note, log->keys));
   if (request.old_size > checkpoint.size) {
-    return absl::InvalidArgumentError(absl::StrCat("the old size, ", request.old_size,
-                                                   ", is above the checkpoint's, ",
-                                                   checkpoint.size));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the old size, ", request.old_size, ", is above the checkpoint's, ", checkpoint.size));
   }
   const Turn turn(log.get(), max_requests_per_log_);
   if (!turn.granted()) {
@@ -198,19 +197,18 @@ absl::Status Witness::Decide(storage::Transaction& transaction,
   }
   // (Another root of the empty tree is nonsense, not a fork: it fails below.)
   if (checkpoint.size == latest_size && latest_size != 0 && checkpoint.root != latest_root) {
-    *refusal = NotConsistent("ROOT_MISMATCH",
-                             absl::StrCat("the root of size ", latest_size, " is ",
-                                          merkle::EncodeHash(latest_root), ", not ",
-                                          merkle::EncodeHash(checkpoint.root)));
+    *refusal =
+        NotConsistent("ROOT_MISMATCH", absl::StrCat("the root of size ", latest_size, " is ",
+                                                    merkle::EncodeHash(latest_root), ", not ",
+                                                    merkle::EncodeHash(checkpoint.root)));
     base::Log(base::Severity::kError, "a log has signed two roots of one size",
               {{"origin", checkpoint.origin},
                {"known_root", merkle::EncodeHash(latest_root)},
                {"refused_checkpoint", note::FormatNote(note)}});
     return absl::OkStatus();
   }
-  if (const absl::Status proof =
-          merkle::VerifyConsistency(latest_size, checkpoint.size, request.proof, latest_root,
-                                    checkpoint.root);
+  if (const absl::Status proof = merkle::VerifyConsistency(
+          latest_size, checkpoint.size, request.proof, latest_root, checkpoint.root);
       !proof.ok()) {
     *refusal = NotConsistent("PROOF_INVALID", proof.message());
     base::Log(base::Severity::kWarning, "a log's checkpoint was not proven consistent",
@@ -227,19 +225,18 @@ absl::Status Witness::Decide(storage::Transaction& transaction,
     *refusal = absl::UnavailableError("the witness's clock has gone back; it must be set right");
     return absl::OkStatus();
   }
-  ASSIGN_OR_RETURN(std::string signature,
-                   signer_->SignAt(note.text, static_cast<uint64_t>(now)));
+  ASSIGN_OR_RETURN(std::string signature, signer_->SignAt(note.text, static_cast<uint64_t>(now)));
   const note::NoteSignature cosignature{signer_->name(), signer_->key_id(), std::move(signature)};
   note::SignedNote cosigned = note;
   cosigned.signatures.push_back(cosignature);
   ASSIGN_OR_RETURN(
       const int64_t updated,
-      transaction.Run("UPDATE logs SET version = version + 1, size = $1, root = $2, note = $3, "
-                      "cosign_time = $4 WHERE origin = $5 AND version = $6",
-                      {static_cast<int64_t>(checkpoint.size),
-                       Value::Bytes(base::AsBytes(checkpoint.root)),
-                       Value::Bytes(note::FormatNote(cosigned)), now,
-                       Value::Text(checkpoint.origin), row.Int(0)}));
+      transaction.Run(
+          "UPDATE logs SET version = version + 1, size = $1, root = $2, note = $3, "
+          "cosign_time = $4 WHERE origin = $5 AND version = $6",
+          {static_cast<int64_t>(checkpoint.size), Value::Bytes(base::AsBytes(checkpoint.root)),
+           Value::Bytes(note::FormatNote(cosigned)), now, Value::Text(checkpoint.origin),
+           row.Int(0)}));
   if (updated != 1) return absl::AbortedError("the log's row changed meanwhile");
   result->cosignatures = note::FormatSignatureLine(cosignature);
   return absl::OkStatus();
@@ -310,13 +307,12 @@ absl::StatusOr<WatchedLog> Witness::AddLog(absl::string_view origin,
   storage::Rows rows;
   const absl::Status stored =
       database_->InTransaction([&](storage::Transaction& transaction) -> absl::Status {
-        RETURN_IF_ERROR(
-            transaction
-                .Run("INSERT INTO logs (origin, origin_hash, vkeys, version, size) "
-                     "VALUES ($1, $2, $3, 0, 0) ON CONFLICT DO NOTHING",
-                     {Value::Text(log_origin), Value::Text(OriginHash(log_origin)),
-                      Value::Text(absl::StrJoin(vkeys, "\n"))})
-                .status());
+        RETURN_IF_ERROR(transaction
+                            .Run("INSERT INTO logs (origin, origin_hash, vkeys, version, size) "
+                                 "VALUES ($1, $2, $3, 0, 0) ON CONFLICT DO NOTHING",
+                                 {Value::Text(log_origin), Value::Text(OriginHash(log_origin)),
+                                  Value::Text(absl::StrJoin(vkeys, "\n"))})
+                            .status());
         ASSIGN_OR_RETURN(rows, transaction.Query("SELECT origin, vkeys, size, cosign_time "
                                                  "FROM logs WHERE origin = $1",
                                                  {Value::Text(log_origin)}));
@@ -327,8 +323,8 @@ absl::StatusOr<WatchedLog> Witness::AddLog(absl::string_view origin,
   WatchedLog log = ToWatchedLog(rows[0]);
   if (!SameKeys(log.vkeys, vkeys)) {
     return absl::AlreadyExistsError(
-        absl::StrCat("the log ", log_origin, " is watched already, with other keys: ",
-                     absl::StrJoin(log.vkeys, " ")));
+        absl::StrCat("the log ", log_origin,
+                     " is watched already, with other keys: ", absl::StrJoin(log.vkeys, " ")));
   }
   return log;
 }
@@ -342,10 +338,10 @@ absl::Status Witness::AddLogsByKeyName(const std::vector<std::string>& vkeys) {
 }
 
 absl::StatusOr<std::vector<WatchedLog>> Witness::ListLogs(absl::string_view after, size_t limit) {
-  const absl::StatusOr<storage::Rows> rows =
-      database_->Query("SELECT origin, vkeys, size, cosign_time FROM logs WHERE origin > $1 "
-                       "ORDER BY origin LIMIT $2",
-                       {Value::Text(after), static_cast<int64_t>(limit)});
+  const absl::StatusOr<storage::Rows> rows = database_->Query(
+      "SELECT origin, vkeys, size, cosign_time FROM logs WHERE origin > $1 "
+      "ORDER BY origin LIMIT $2",
+      {Value::Text(after), static_cast<int64_t>(limit)});
   if (!rows.ok()) return StoreFailure(rows.status());
   std::vector<WatchedLog> logs;
   for (const storage::Row& row : *rows) logs.push_back(ToWatchedLog(row));

@@ -41,8 +41,8 @@ struct AddCheckpointResult {
   std::string cosignatures;
 };
 
-// Thread-safe. All state is in the database, one row a log, so that several witnesses of one key may
-// share one database. Methods block on it.
+// Thread-safe. All state is in the database, one row a log, so that several witnesses of one key
+// may share one database. Methods block on it.
 class Witness {
  public:
   struct Options {
@@ -61,8 +61,8 @@ class Witness {
     std::atomic<uint64_t> failed{0};   // the witness's fault
   };
 
-  // Brings the database's schema up to date. FailedPrecondition when the database belongs to another
-  // witness: its records say nothing about what this key has cosigned.
+  // Brings the database's schema up to date. FailedPrecondition when the database belongs to
+  // another witness: its records say nothing about what this key has cosigned.
   static absl::StatusOr<std::unique_ptr<Witness>> Open(std::unique_ptr<storage::Database> database,
                                                        Options options);
 

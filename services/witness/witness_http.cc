@@ -106,8 +106,8 @@ http::Handler WitnessHandler(Witness* witness, base::ThreadPool* executor) {
       return respond(WithCors(std::move(response)));
     }
     if (request.body.size() > kMaxBodyBytes) {
-      return respond(WithCors(
-          Text(413, absl::StrCat("a request has at most ", kMaxBodyBytes, " bytes"))));
+      return respond(
+          WithCors(Text(413, absl::StrCat("a request has at most ", kMaxBodyBytes, " bytes"))));
     }
     executor->Schedule([witness, add, request = std::move(request), respond = std::move(respond)] {
       respond(WithCors(add ? AddCheckpoint(witness, request.body)

@@ -14,9 +14,10 @@ namespace countersign::witness {
 inline constexpr size_t kMaxBodyBytes = 256 * 1024;
 
 // POST /add-checkpoint, and GET /<hex SHA-256 of the origin>/checkpoint, which may be cached for a
-// few seconds. OPTIONS is answered 204, everything with CORS headers for any origin. Errors are text:
-// 400, 403, 404, 409 (text/x.tlog.size), 413, 422, 429 as tlog-witness says, 405 for other methods,
-// 503 when the database failed. Work is done on `executor`; it and `witness` outlive the handler.
+// few seconds. OPTIONS is answered 204, everything with CORS headers for any origin. Errors are
+// text: 400, 403, 404, 409 (text/x.tlog.size), 413, 422, 429 as tlog-witness says, 405 for other
+// methods, 503 when the database failed. Work is done on `executor`; it and `witness` outlive the
+// handler.
 http::Handler WitnessHandler(Witness* witness, base::ThreadPool* executor);
 
 }  // namespace countersign::witness

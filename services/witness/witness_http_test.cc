@@ -34,11 +34,11 @@ struct Fixture {
 
   testing::TempDir dir;
   FaultyDatabase* database = new FaultyDatabase(OpenDatabase(dir.path()));
-  std::unique_ptr<Witness> witness = OpenWitness(std::unique_ptr<storage::Database>(database),
-                                                 base::Clock::System(), 1);
+  std::unique_ptr<Witness> witness =
+      OpenWitness(std::unique_ptr<storage::Database>(database), base::Clock::System(), 1);
   base::ThreadPool executor{4};
-  std::unique_ptr<http::Server> server = RequireOk(http::Server::Listen(
-      {.address = "127.0.0.1:0"}, WitnessHandler(witness.get(), &executor)));
+  std::unique_ptr<http::Server> server = RequireOk(
+      http::Server::Listen({.address = "127.0.0.1:0"}, WitnessHandler(witness.get(), &executor)));
   http::Client client;
   TestLog log;
 };

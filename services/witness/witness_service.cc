@@ -91,8 +91,8 @@ grpc::ServerUnaryReactor* WitnessService::ListLogs(grpc::CallbackServerContext* 
                                                    v1::ListLogsResponse* response) {
   return runtime::RunUnary(context, executor_, [this, request, response]() -> absl::Status {
     if (request->page_size() < 0) return absl::InvalidArgumentError("page_size is below 0");
-    const int wanted = request->page_size() == 0 ? kDefaultPageSize
-                                                 : std::min(request->page_size(), kMaxPageSize);
+    const int wanted =
+        request->page_size() == 0 ? kDefaultPageSize : std::min(request->page_size(), kMaxPageSize);
     // The token is the last origin of the page before.
     const absl::StatusOr<std::string> after = base::Base64Decode(request->page_token());
     if (!after.ok()) return absl::InvalidArgumentError("page_token is not one of this service");

@@ -36,14 +36,13 @@ struct Fixture {
 
   // Asks for a cosignature as an honest log does; fails the test unless it gets one.
   std::string Cosign(uint64_t old_size, uint64_t size) {
-    const AddCheckpointResult result = RequireOk(witness->AddCheckpoint(log.Request(old_size, size)));
+    const AddCheckpointResult result =
+        RequireOk(witness->AddCheckpoint(log.Request(old_size, size)));
     REQUIRE_FALSE(result.conflict_size.has_value());
     return result.cosignatures;
   }
 
-  uint64_t LatestSize() {
-    return RequireOk(witness->ListLogs("", 10)).at(0).size;
-  }
+  uint64_t LatestSize() { return RequireOk(witness->ListLogs("", 10)).at(0).size; }
 
   testing::TempDir dir;
   base::ManualClock clock{absl::FromUnixSeconds(kNow)};
@@ -76,7 +75,8 @@ TEST_CASE("A log that only grows is cosigned at each size") {
   CHECK(f.witness->counts().cosigned == 7);
 }
 
-TEST_CASE("The latest checkpoint is served with the log's signature and the witness's, and no other") {
+TEST_CASE(
+    "The latest checkpoint is served with the log's signature and the witness's, and no other") {
   Fixture f;
   CHECK_THAT(f.witness->LatestCheckpoint(kOrigin), StatusIs(StatusCode::kNotFound, "cosigned no"));
   CHECK_THAT(f.witness->LatestCheckpointByHash(kOriginHash), StatusIs(StatusCode::kNotFound));
@@ -99,9 +99,9 @@ TEST_CASE("Malformed requests are refused before anything is looked up") {
   Fixture f;
   const note::AddCheckpointRequest good = f.log.Request(0, 5);
   note::AddCheckpointRequest bad = good;
-  for (const std::string& checkpoint :
-       std::vector<std::string>{"", "text\n", good.checkpoint + "\n", good.checkpoint.substr(1) + "x",
-                                f.log.Checkpoint(5).substr(0, 60), "\n\n" + good.checkpoint}) {
+  for (const std::string& checkpoint : std::vector<std::string>{
+           "", "text\n", good.checkpoint + "\n", good.checkpoint.substr(1) + "x",
+           f.log.Checkpoint(5).substr(0, 60), "\n\n" + good.checkpoint}) {
     bad.checkpoint = checkpoint;
     CAPTURE(checkpoint);
     CHECK_THAT(f.witness->AddCheckpoint(bad), StatusIs(StatusCode::kInvalidArgument));
@@ -279,9 +279,9 @@ TEST_CASE("A database is one witness's") {
   testing::TempDir dir;
   OpenWitness(OpenDatabase(dir.path()));
   for (const auto& [name, seed] : {std::pair("witness.example/w2", 'W'), {kWitnessName, 'X'}}) {
-    CHECK_THAT(Witness::Open(OpenDatabase(dir.path()),
-                             {.signer = note::TestWitnessSigner(name, seed)}),
-               StatusIs(StatusCode::kFailedPrecondition, kWitnessName));
+    CHECK_THAT(
+        Witness::Open(OpenDatabase(dir.path()), {.signer = note::TestWitnessSigner(name, seed)}),
+        StatusIs(StatusCode::kFailedPrecondition, kWitnessName));
   }
 }
 
@@ -422,8 +422,7 @@ TEST_CASE("Adding a log is idempotent, and its keys are for ever") {
   CHECK_THAT(f.witness->AddLog("", {second}), StatusIs(StatusCode::kAlreadyExists, "other keys"));
   CHECK_THAT(f.witness->AddLog(kOrigin, {f.log.vkey(), second}),
              StatusIs(StatusCode::kAlreadyExists));
-  const WatchedLog both =
-      RequireOk(f.witness->AddLog("example.com/both", {f.log.vkey(), second}));
+  const WatchedLog both = RequireOk(f.witness->AddLog("example.com/both", {f.log.vkey(), second}));
   CHECK(both.vkeys == std::vector<std::string>{f.log.vkey(), second});
   CHECK(RequireOk(f.witness->AddLog("example.com/both", {second, f.log.vkey()})).vkeys ==
         both.vkeys);

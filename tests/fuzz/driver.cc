@@ -54,7 +54,8 @@ void Run(const std::string& input) {
 
 class Mutator {
  public:
-  Mutator(std::vector<std::string> corpus, uint64_t seed) : corpus_(std::move(corpus)), rng_(seed) {}
+  Mutator(std::vector<std::string> corpus, uint64_t seed)
+      : corpus_(std::move(corpus)), rng_(seed) {}
 
   std::string Next() {
     std::string input = Pick();
@@ -75,11 +76,39 @@ class Mutator {
   }
 
   void Mutate(std::string* input) {
-    static const std::vector<std::string> kTokens = {
-        "\n", "\n\n", " ", "+", "=", "==", "0", "00", "-1", "/", "x", ".p/", "\t", "\r",
-        "9223372036854775807", "9223372036854775808", "18446744073709551615",
-        "\xe2\x80\x94 ", "\xc2\xa0", "\xff", "\xc3", std::string(1, '\0'), "{", "}", "\"", "\\u0000",
-        "AAAA", "A", std::string(300, 'A'), "none", "all", "any", "#"};
+    static const std::vector<std::string> kTokens = {"\n",
+                                                     "\n\n",
+                                                     " ",
+                                                     "+",
+                                                     "=",
+                                                     "==",
+                                                     "0",
+                                                     "00",
+                                                     "-1",
+                                                     "/",
+                                                     "x",
+                                                     ".p/",
+                                                     "\t",
+                                                     "\r",
+                                                     "9223372036854775807",
+                                                     "9223372036854775808",
+                                                     "18446744073709551615",
+                                                     "\xe2\x80\x94 ",
+                                                     "\xc2\xa0",
+                                                     "\xff",
+                                                     "\xc3",
+                                                     std::string(1, '\0'),
+                                                     "{",
+                                                     "}",
+                                                     "\"",
+                                                     "\\u0000",
+                                                     "AAAA",
+                                                     "A",
+                                                     std::string(300, 'A'),
+                                                     "none",
+                                                     "all",
+                                                     "any",
+                                                     "#"};
     switch (Below(9)) {
       case 0:  // flip a bit
         if (!input->empty()) (*input)[Below(input->size())] ^= static_cast<char>(1 << Below(8));

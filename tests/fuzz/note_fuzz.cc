@@ -12,7 +12,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::string_view input(reinterpret_cast<const char*>(data), size);
   if (const auto parsed = note::ParseNote(input); parsed.ok()) {
     Holds(note::FormatNote(*parsed) == input, "a note has one text");
-    Holds(!parsed->text.empty() && parsed->text.back() == '\n', "a note's text ends with a newline");
+    Holds(!parsed->text.empty() && parsed->text.back() == '\n',
+          "a note's text ends with a newline");
     Holds(!parsed->signatures.empty(), "a note is signed");
     for (const note::NoteSignature& signature : parsed->signatures) {
       Holds(note::IsValidKeyName(signature.name), "a signature has a valid name");
