@@ -32,7 +32,7 @@ TEST_CASE("every code goes to gRPC and comes back as itself") {
 }
 
 TEST_CASE("a code that is not defined becomes Unknown") {
-  for (const int code : {-1, 17, 99, 12345}) {
+  for (const int code : {-1, 17, 31}) {
     CHECK_THAT(FromGrpcStatus(grpc::Status(static_cast<grpc::StatusCode>(code), "odd")),
                StatusIs(absl::StatusCode::kUnknown, "odd"));
     if (code > 0) {
