@@ -14,10 +14,10 @@ def cs_fuzz_test(name, deps):
     cs_cc_test(
         name = name + "_fuzz",
         srcs = [name + "_fuzz.cc"],
-        args = ["tests/fuzz/corpus/" + name],
+        args = [native.package_name() + "/corpus/" + name],
         data = native.glob(["corpus/" + name + "/*"]),
         deps = deps + [
-            ":driver",
-            ":property",
+            "//tests/fuzz:driver",
+            "//tests/fuzz:property",
         ],
     )
