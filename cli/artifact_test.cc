@@ -39,7 +39,8 @@ TEST_CASE("A file of two gigabytes is read as a stream") {
   const off_t size = (off_t{2} << 30) + 1;
   REQUIRE(truncate(path.c_str(), size) == 0);
   // SHA-256 of 2^31 + 1 zero bytes, by sha256sum.
-  CHECK(base::HexEncode(RequireOk(DigestFile(path, DigestAlgorithm::kSha256))) == "b8030a8ab89280935633d8d991da3d9907c0f12e8b6fc3bfc515f4d440872b6e");
+  CHECK(base::HexEncode(RequireOk(DigestFile(path, DigestAlgorithm::kSha256))) ==
+        "b8030a8ab89280935633d8d991da3d9907c0f12e8b6fc3bfc515f4d440872b6e");
 }
 
 TEST_CASE("What cannot be read is named") {

@@ -78,8 +78,8 @@ absl::StatusOr<std::string> InspectJson(const Bundle& document) {
     ordered_json body =
         ordered_json::parse(entry.canonicalized_body, nullptr, /*allow_exceptions=*/false);
     if (body.is_discarded()) body = nullptr;
-    entries.push_back({{"body", std::move(body)},
-                       {"checkpoint", entry.inclusion_proof.checkpoint}});
+    entries.push_back(
+        {{"body", std::move(body)}, {"checkpoint", entry.inclusion_proof.checkpoint}});
   }
   const ordered_json root = {{"bundle", ordered_json::parse(bundle::FormatBundle(document))},
                              {"entries", std::move(entries)}};

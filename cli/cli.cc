@@ -71,8 +71,8 @@ int RunCli(const std::vector<std::string>& arguments, Output output) {
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error, output.out(), output.err());
-    return context.Fail(absl::InvalidArgumentError(
-        absl::StrCat(error.what(), "; see `countersign --help`")));
+    return context.Fail(
+        absl::InvalidArgumentError(absl::StrCat(error.what(), "; see `countersign --help`")));
   }
   return context.action();
 }

@@ -178,8 +178,8 @@ TEST_CASE("The trust file can hold chosen keys only, and goes to Sigstore and tl
   CHECK(ParsedJson(user.Run({"trust", "export", "--out", "-"}).out)["signers"].size() == 2);
   const std::string sigstore = user.File("root.json", "");
   const std::string policy = user.File("policy", "");
-  const Result chosen = user.Run({"trust", "export", "--out", "-", "--key", "nightly",
-                                  "--sigstore", sigstore, "--policy", policy, "--json"});
+  const Result chosen = user.Run({"trust", "export", "--out", "-", "--key", "nightly", "--sigstore",
+                                  sigstore, "--policy", policy, "--json"});
   const json trust = ParsedJson(chosen.out);
   REQUIRE(trust["signers"].size() == 1);
   CHECK(trust["signers"][0]["name"] == "tenants/default/keys/nightly/versions/1");
@@ -192,6 +192,20 @@ TEST_CASE("The trust file can hold chosen keys only, and goes to Sigstore and tl
   const Result result = user.Run({"verify", file, "--trust", narrow, "--json"});
   CHECK(result.exit_code == 1);
   CHECK(ParsedJson(result.out)["proofs"][0]["reason"] == "SIGNER_NOT_TRUSTED");
+}
+
+TEST_CASE("A disabled version is not exported as trusted, a destroyed one still is") {
+  User user;
+  for (const char* key : {"good", "suspect", "retired"}) RequireRun(user, {"keys", "create", key});
+  RequireRun(user, {"keys", "disable", "suspect", "--version", "1"});
+  RequireRun(user, {"keys", "destroy", "retired/versions/1", "--yes"});
+  const json trust = ParsedJson(user.Run({"trust", "export", "--out", "-"}).out);
+  REQUIRE(trust["signers"].size() == 2);
+  CHECK(trust["signers"][0]["name"] == "tenants/default/keys/good/versions/1");
+  CHECK(trust["signers"][1]["name"] == "tenants/default/keys/retired/versions/1");
+  const json one =
+      ParsedJson(user.Run({"trust", "export", "--out", "-", "--key", "good/versions/1"}).out);
+  CHECK(one["signers"].size() == 1);
 }
 
 TEST_CASE("A signature that is not logged is kept, and not taken for proved") {
@@ -256,8 +270,8 @@ TEST_CASE("Every error says what was wrong and what to do") {
   expect({"keys", "list", "--endpoint", "mint=h:1"}, "there is no service \"mint\"");
   expect({"witness", "info", "--witness", "7"}, "there is no witness 7");
   user.StopSuite();
-  expect({"keys", "list"}, absl::StrCat("no sign service at ", user.address(),
-                                        "; start one with `countersign up`"));
+  expect({"keys", "list"},
+         absl::StrCat("no sign service at ", user.address(), "; start one with `countersign up`"));
   const json error = ParsedJson(user.Run({"ledger", "info", "--json"}).out);
   CHECK(error["error"]["code"] == "UNAVAILABLE");
 }
@@ -278,8 +292,9 @@ TEST_CASE("Keys are listed page after page") {
   const Result result = user.Run({"keys", "get", "b"});
   CHECK(absl::StrContains(result.out, "tenants/default/keys/b"));
   CHECK(absl::StrContains(result.out, "1 *"));
-  CHECK(ParsedJson(user.Run({"keys", "get", "b", "--json"}).out)["versions"]["keyVersions"].size() ==
-        1);
+  CHECK(
+      ParsedJson(user.Run({"keys", "get", "b", "--json"}).out)["versions"]["keyVersions"].size() ==
+      1);
   CHECK(absl::StartsWith(user.Run({"keys", "public-key", "b"}).out, "-----BEGIN PUBLIC KEY-----"));
 }
 

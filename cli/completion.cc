@@ -12,8 +12,8 @@
 namespace countersign::cli {
 namespace {
 
-void Walk(const CLI::App& app, const std::string& path, const std::map<std::string, std::string>& inherited,
-          CompletionTable* table) {
+void Walk(const CLI::App& app, const std::string& path,
+          const std::map<std::string, std::string>& inherited, CompletionTable* table) {
   std::map<std::string, std::string> options = inherited;
   for (const CLI::Option* option : app.get_options()) {
     for (const std::string& name : option->get_lnames()) {
@@ -49,7 +49,8 @@ std::string Bash(const CompletionTable& table) {
   return absl::StrCat(R"(# bash completion of countersign: source <(countersign completion bash)
 _countersign() {
   local -A words_of=(
-)", WordTable(table), R"(  )
+)",
+                      WordTable(table), R"(  )
   local path=countersign word i
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
@@ -76,7 +77,8 @@ std::string Zsh(const CompletionTable& table) {
 _countersign() {
   local -A words_of
   words_of=(
-)", pairs, R"(  )
+)",
+                      pairs, R"(  )
   local path_so_far=countersign word
   for word in ${words[2,CURRENT-1]}; do
     (( ${+words_of[$path_so_far $word]} )) && path_so_far="$path_so_far $word"
@@ -119,7 +121,8 @@ CompletionTable BuildCompletionTable(const CLI::App& app) {
   return table;
 }
 
-absl::StatusOr<std::string> CompletionScript(absl::string_view shell, const CompletionTable& table) {
+absl::StatusOr<std::string> CompletionScript(absl::string_view shell,
+                                             const CompletionTable& table) {
   if (shell == "bash") return Bash(table);
   if (shell == "zsh") return Zsh(table);
   if (shell == "fish") return Fish(table);

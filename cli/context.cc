@@ -32,10 +32,10 @@ absl::Status Context::Call(absl::string_view service, const std::string& address
   absl::Status status = runtime::FromGrpcStatus(call(channel, context.get()));
   // A service's own UNAVAILABLE carries a reason; gRPC's, made on this side, does not.
   if (absl::IsUnavailable(status) && !runtime::ReasonOf(status).has_value()) {
-    return absl::UnavailableError(absl::StrCat(
-        "no ", service, " service at ", address,
-        "; start one with `countersign up`, or name another with --endpoint ", service,
-        "=HOST:PORT"));
+    return absl::UnavailableError(
+        absl::StrCat("no ", service, " service at ", address,
+                     "; start one with `countersign up`, or name another with --endpoint ", service,
+                     "=HOST:PORT"));
   }
   return status;
 }

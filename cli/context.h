@@ -51,7 +51,8 @@ struct Context {
   absl::StatusOr<Endpoints> GetEndpoints();
 
   // Makes one call to the service called `service` ("sign") at `address`: `call` gets a channel and
-  // the call's context. A server that cannot be reached becomes an error that says how to start one.
+  // the call's context. A server that cannot be reached becomes an error that says how to start
+  // one.
   absl::Status Call(absl::string_view service, const std::string& address,
                     const std::function<grpc::Status(const std::shared_ptr<grpc::Channel>&,
                                                      grpc::ClientContext*)>& call);

@@ -57,19 +57,20 @@ absl::StatusOr<Endpoints> LoadEndpoints(const std::string& data) {
   RETURN_IF_ERROR(text.status());
   absl::StatusOr<Endpoints> endpoints = ParseEndpoints(*text);
   if (!endpoints.ok()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, ": ", endpoints.status().message(), "; `countersign up` writes it anew"));
+    return absl::InvalidArgumentError(absl::StrCat(path, ": ", endpoints.status().message(),
+                                                   "; `countersign up` writes it anew"));
   }
   return endpoints;
 }
 
 absl::Status ApplyEndpoint(absl::string_view setting, int* witnesses_given, Endpoints* endpoints) {
-  const std::pair<std::string, std::string> parts = absl::StrSplit(setting, absl::MaxSplits('=', 1));
+  const std::pair<std::string, std::string> parts =
+      absl::StrSplit(setting, absl::MaxSplits('=', 1));
   const auto& [service, address] = parts;
   if (address.find(':') == std::string::npos) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--endpoint ", setting, ": write SERVICE=HOST:PORT, for example "
-                     "sign=127.0.0.1:7101"));
+    return absl::InvalidArgumentError(absl::StrCat("--endpoint ", setting,
+                                                   ": write SERVICE=HOST:PORT, for example "
+                                                   "sign=127.0.0.1:7101"));
   }
   if (service == "sign") {
     endpoints->sign = address;
@@ -81,8 +82,9 @@ absl::Status ApplyEndpoint(absl::string_view setting, int* witnesses_given, Endp
     if ((*witnesses_given)++ == 0) endpoints->witnesses.clear();
     endpoints->witnesses.push_back(address);
   } else {
-    return absl::InvalidArgumentError(absl::StrCat("--endpoint ", setting, ": there is no service \"",
-                                                   service, "\"; known: sign, verify, ledger, witness"));
+    return absl::InvalidArgumentError(absl::StrCat("--endpoint ", setting,
+                                                   ": there is no service \"", service,
+                                                   "\"; known: sign, verify, ledger, witness"));
   }
   return absl::OkStatus();
 }

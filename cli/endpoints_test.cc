@@ -16,9 +16,8 @@ using testing::StatusIs;
 TEST_CASE("The addresses that `up` wrote replace the usual ones") {
   testing::TempDir dir;
   CHECK(RequireOk(LoadEndpoints(dir.path())).sign == "127.0.0.1:7101");
-  RequireOk(base::WriteFileAtomically(
-      dir.path() + "/endpoints.json",
-      R"({"pid":1,"sign":"127.0.0.1:1","ledger":"127.0.0.1:3",
+  RequireOk(base::WriteFileAtomically(dir.path() + "/endpoints.json",
+                                      R"({"pid":1,"sign":"127.0.0.1:1","ledger":"127.0.0.1:3",
           "witnesses":[{"grpc":"127.0.0.1:4","vkey":"w"},{"grpc":"127.0.0.1:5"}]})"));
   const Endpoints endpoints = RequireOk(LoadEndpoints(dir.path()));
   CHECK(endpoints.sign == "127.0.0.1:1");

@@ -66,6 +66,16 @@ grpc::Status FakeSign::ListKeyVersions(grpc::ServerContext*,
   return grpc::Status::OK;
 }
 
+grpc::Status FakeSign::DisableKeyVersion(grpc::ServerContext*,
+                                         const sign::v1::DisableKeyVersionRequest* request,
+                                         sign::v1::DisableKeyVersionResponse* response) {
+  FakeKey* key = Find(request->name());
+  if (key == nullptr) return NoSuchKey(request->name());
+  key->version.set_state(sign::v1::KEY_VERSION_STATE_DISABLED);
+  *response->mutable_key_version() = key->version;
+  return grpc::Status::OK;
+}
+
 grpc::Status FakeSign::DestroyKeyVersion(grpc::ServerContext*,
                                          const sign::v1::DestroyKeyVersionRequest* request,
                                          sign::v1::DestroyKeyVersionResponse* response) {

@@ -28,8 +28,12 @@ class FakeSign : public sign::v1::SignService::Service {
                       sign::v1::GetKeyResponse* response) override;
   grpc::Status ListKeys(grpc::ServerContext*, const sign::v1::ListKeysRequest* request,
                         sign::v1::ListKeysResponse* response) override;
-  grpc::Status ListKeyVersions(grpc::ServerContext*, const sign::v1::ListKeyVersionsRequest* request,
+  grpc::Status ListKeyVersions(grpc::ServerContext*,
+                               const sign::v1::ListKeyVersionsRequest* request,
                                sign::v1::ListKeyVersionsResponse* response) override;
+  grpc::Status DisableKeyVersion(grpc::ServerContext*,
+                                 const sign::v1::DisableKeyVersionRequest* request,
+                                 sign::v1::DisableKeyVersionResponse* response) override;
   grpc::Status DestroyKeyVersion(grpc::ServerContext*,
                                  const sign::v1::DestroyKeyVersionRequest* request,
                                  sign::v1::DestroyKeyVersionResponse* response) override;

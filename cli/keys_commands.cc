@@ -38,10 +38,14 @@ std::string TimeText(const google::protobuf::Timestamp& time) {
 
 std::string StateText(pb::KeyVersionState state) {
   switch (state) {
-    case pb::KEY_VERSION_STATE_ENABLED: return "enabled";
-    case pb::KEY_VERSION_STATE_DISABLED: return "disabled";
-    case pb::KEY_VERSION_STATE_DESTROYED: return "destroyed";
-    default: return "unknown";
+    case pb::KEY_VERSION_STATE_ENABLED:
+      return "enabled";
+    case pb::KEY_VERSION_STATE_DISABLED:
+      return "disabled";
+    case pb::KEY_VERSION_STATE_DESTROYED:
+      return "destroyed";
+    default:
+      return "unknown";
   }
 }
 
@@ -65,7 +69,8 @@ absl::Status Create(Context& context, const KeyOptions& options) {
   request.mutable_key()->set_algorithm(AlgorithmToProto(algorithm));
   request.mutable_key()->set_owner(options.owner);
   for (const std::string& label : options.labels) {
-    const std::pair<std::string, std::string> parts = absl::StrSplit(label, absl::MaxSplits('=', 1));
+    const std::pair<std::string, std::string> parts =
+        absl::StrSplit(label, absl::MaxSplits('=', 1));
     (*request.mutable_key()->mutable_labels())[parts.first] = parts.second;
   }
   pb::CreateKeyResponse response;
@@ -155,9 +160,9 @@ absl::StatusOr<std::string> VersionName(const Context& context, const KeyOptions
   const std::string name = context.ResourceName("keys", options.name);
   if (absl::StrContains(name, "/versions/")) return name;
   if (options.version <= 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "say which version of ", options.name, ": --version N; see `countersign keys get ",
-        options.name, "`"));
+    return absl::InvalidArgumentError(absl::StrCat("say which version of ", options.name,
+                                                   ": --version N; see `countersign keys get ",
+                                                   options.name, "`"));
   }
   return absl::StrCat(name, "/versions/", options.version);
 }
@@ -247,7 +252,8 @@ void AddKeysCommands(CLI::App& app, Context& context) {
       ->check(CLI::IsMember(KeyAlgorithmNames()))
       ->capture_default_str();
   create->add_option("--owner", options->owner, "Who answers for the key");
-  create->add_option("--label", options->labels, "NAME=VALUE (repeatable)")->expected(1)
+  create->add_option("--label", options->labels, "NAME=VALUE (repeatable)")
+      ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 
   AddCommand(*group, context, options, "list", "List the tenant's keys",
@@ -256,17 +262,18 @@ void AddKeysCommands(CLI::App& app, Context& context) {
   add_name(AddCommand(*group, context, options, "rotate",
                       "Make a new version, which signs from now on", Rotate));
 
-  CLI::App* disable = AddCommand(
-      *group, context, options, "disable", "Stop a version's use until it is enabled again",
-      [](Context& c, const KeyOptions& o) {
-        return ChangeVersion(c, o, "Disabled", &Stub::DisableKeyVersion);
-      });
+  CLI::App* disable = AddCommand(*group, context, options, "disable",
+                                 "Stop a version's use until it is enabled again",
+                                 [](Context& c, const KeyOptions& o) {
+                                   return ChangeVersion(c, o, "Disabled", &Stub::DisableKeyVersion);
+                                 });
   add_name(disable);
   add_version(disable);
-  CLI::App* enable = AddCommand(*group, context, options, "enable", "Allow a disabled version again",
-                                [](Context& c, const KeyOptions& o) {
-                                  return ChangeVersion(c, o, "Enabled", &Stub::EnableKeyVersion);
-                                });
+  CLI::App* enable =
+      AddCommand(*group, context, options, "enable", "Allow a disabled version again",
+                 [](Context& c, const KeyOptions& o) {
+                   return ChangeVersion(c, o, "Enabled", &Stub::EnableKeyVersion);
+                 });
   add_name(enable);
   add_version(enable);
   CLI::App* destroy = AddCommand(*group, context, options, "destroy",

@@ -21,11 +21,12 @@ absl::Status CallLedger(Context& context,
                         const Request& request, Response* response) {
   absl::StatusOr<Endpoints> endpoints = context.GetEndpoints();
   if (!endpoints.ok()) return endpoints.status();
-  return context.Call("ledger", endpoints->ledger,
-                      [&](const std::shared_ptr<grpc::Channel>& channel, grpc::ClientContext* call) {
-                        const auto stub = ledger::v1::LedgerService::NewStub(channel);
-                        return ((*stub).*method)(call, request, response);
-                      });
+  return context.Call(
+      "ledger", endpoints->ledger,
+      [&](const std::shared_ptr<grpc::Channel>& channel, grpc::ClientContext* call) {
+        const auto stub = ledger::v1::LedgerService::NewStub(channel);
+        return ((*stub).*method)(call, request, response);
+      });
 }
 
 // The log's resource name: `given`, short or full, or when that is empty the tenant's only log.

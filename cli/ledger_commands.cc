@@ -254,12 +254,13 @@ CLI::App* AddCommand(CLI::App& group, Context& context,
 }  // namespace
 
 void AddLedgerCommands(CLI::App& app, Context& context) {
-  CLI::App* group = app.add_subcommand("ledger", "Append to a log, read it and prove what it holds");
+  CLI::App* group =
+      app.add_subcommand("ledger", "Append to a log, read it and prove what it holds");
   group->require_subcommand(1);
   const auto options = std::make_shared<LedgerOptions>();
 
-  CLI::App* append =
-      AddCommand(*group, context, options, "append", "Append each file's bytes as one entry", Append);
+  CLI::App* append = AddCommand(*group, context, options, "append",
+                                "Append each file's bytes as one entry", Append);
   append->add_option("FILE", options->files, "The entries, at most 65,535 bytes each")->required();
   append->add_option("--wait", options->wait, "How far it must have come")
       ->check(CLI::IsMember({"sequenced", "integrated", "cosigned"}))
@@ -269,7 +270,8 @@ void AddLedgerCommands(CLI::App& app, Context& context) {
       ->required()
       ->check(CLI::NonNegativeNumber);
   get->add_flag("--raw", options->raw, "Write the entry's bytes and nothing else");
-  CLI::App* list = AddCommand(*group, context, options, "list", "List entries from a position", List);
+  CLI::App* list =
+      AddCommand(*group, context, options, "list", "List entries from a position", List);
   list->add_option("--start", options->start, "First position")->check(CLI::NonNegativeNumber);
   list->add_option("-n,--count", options->count, "How many")
       ->check(CLI::PositiveNumber)
@@ -292,13 +294,14 @@ void AddLedgerCommands(CLI::App& app, Context& context) {
   inclusion->add_option("--leaf-hash", options->leaf_hash, "The entry's leaf hash, in hexadecimal");
   inclusion->add_option("--size", options->size, "Tree to prove against; the latest when not given")
       ->check(CLI::PositiveNumber);
-  CLI::App* consistency = AddCommand(*proof, context, options, "consistency",
-                                     "Prove that a tree is a prefix of a later one",
-                                     ProveConsistency);
+  CLI::App* consistency =
+      AddCommand(*proof, context, options, "consistency",
+                 "Prove that a tree is a prefix of a later one", ProveConsistency);
   consistency->add_option("FIRST", options->first, "Size of the earlier tree")
       ->required()
       ->check(CLI::NonNegativeNumber);
-  consistency->add_option("SECOND", options->size, "Size of the later tree; the latest when not given")
+  consistency
+      ->add_option("SECOND", options->size, "Size of the later tree; the latest when not given")
       ->check(CLI::PositiveNumber);
 }
 

@@ -16,11 +16,16 @@ constexpr size_t kLabelWidth = 12;
 
 const char* Code(Tone tone) {
   switch (tone) {
-    case Tone::kPlain: return "";
-    case Tone::kGood: return "\x1b[32m";
-    case Tone::kBad: return "\x1b[31m";
-    case Tone::kQuiet: return "\x1b[2m";
-    case Tone::kStrong: return "\x1b[1m";
+    case Tone::kPlain:
+      return "";
+    case Tone::kGood:
+      return "\x1b[32m";
+    case Tone::kBad:
+      return "\x1b[31m";
+    case Tone::kQuiet:
+      return "\x1b[2m";
+    case Tone::kStrong:
+      return "\x1b[1m";
   }
   return "";
 }

@@ -11,7 +11,8 @@ namespace {
 
 TEST_CASE("Text from elsewhere cannot drive the terminal") {
   CHECK(Printable("a\x1b[31mb\nc\x7f") == "a\\x1b[31mb\\x0ac\\x7f");
-  CHECK(Printable("\xC2\x9B" "31m") == "\\xc2\\x9b31m");
+  CHECK(Printable("\xC2\x9B"
+                  "31m") == "\\xc2\\x9b31m");
   CHECK(Printable("na\xC3\xAFve \xE2\x9C\x93") == "na\xC3\xAFve \xE2\x9C\x93");
 }
 

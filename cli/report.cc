@@ -50,8 +50,7 @@ void PrintFacts(const Verdict& verdict, Output* output) {
     label = "";
   }
   if (!verdict.quorum.empty()) {
-    output->Field("Quorum",
-                  absl::StrCat(verdict.quorum, verdict.verified ? ": met" : ": not met"));
+    output->Field("Quorum", absl::StrCat(verdict.quorum, verdict.verified ? ": met" : ": not met"));
   }
 }
 
@@ -59,18 +58,18 @@ void PrintFacts(const Verdict& verdict, Output* output) {
 bool SameFacts(const Verdict& a, const Verdict& b) {
   return a.verified == b.verified && a.reason == b.reason && a.detail == b.detail &&
          a.signer_fingerprint == b.signer_fingerprint && a.digest == b.digest &&
-         a.log_origin == b.log_origin && a.log_index == b.log_index &&
-         a.tree_size == b.tree_size && a.witnesses.size() == b.witnesses.size();
+         a.log_origin == b.log_origin && a.log_index == b.log_index && a.tree_size == b.tree_size &&
+         a.witnesses.size() == b.witnesses.size();
 }
 
 ordered_json VerdictJson(const ProofReport& report) {
   const Verdict& verdict = report.verdict;
   ordered_json witnesses = ordered_json::array();
   for (const WitnessFact& witness : verdict.witnesses) {
-    witnesses.push_back({{"name", witness.name},
-                         {"keyName", witness.key_name},
-                         {"time", absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", witness.time,
-                                                   absl::UTCTimeZone())}});
+    witnesses.push_back(
+        {{"name", witness.name},
+         {"keyName", witness.key_name},
+         {"time", absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", witness.time, absl::UTCTimeZone())}});
   }
   return {
       {"proof", report.proof_file},
@@ -104,8 +103,8 @@ void PrintReports(const std::string& file, const std::vector<ProofReport>& repor
   for (size_t i = 0; i < (same ? 1 : reports.size()); ++i) {
     const Verdict& verdict = reports[i].verdict;
     if (i > 0) output->Line();
-    output->Headline(verdict.verified, absl::StrCat(verdict.verified ? "Verified: " : "NOT verified: ",
-                                                    file));
+    output->Headline(verdict.verified,
+                     absl::StrCat(verdict.verified ? "Verified: " : "NOT verified: ", file));
     if (!verdict.verified) {
       output->Field("Because", verdict.detail, Tone::kBad);
       output->Field("Reason", bundle::ReasonCode(verdict.reason));

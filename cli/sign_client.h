@@ -19,15 +19,17 @@ namespace countersign::cli {
 template <typename Request, typename Response>
 absl::Status CallSign(Context& context,
                       grpc::Status (sign::v1::SignService::Stub::*method)(grpc::ClientContext*,
-                                                                          const Request&, Response*),
+                                                                          const Request&,
+                                                                          Response*),
                       const Request& request, Response* response) {
   absl::StatusOr<Endpoints> endpoints = context.GetEndpoints();
   if (!endpoints.ok()) return endpoints.status();
-  return context.Call("sign", endpoints->sign,
-                      [&](const std::shared_ptr<grpc::Channel>& channel, grpc::ClientContext* call) {
-                        const auto stub = sign::v1::SignService::NewStub(channel);
-                        return ((*stub).*method)(call, request, response);
-                      });
+  return context.Call(
+      "sign", endpoints->sign,
+      [&](const std::shared_ptr<grpc::Channel>& channel, grpc::ClientContext* call) {
+        const auto stub = sign::v1::SignService::NewStub(channel);
+        return ((*stub).*method)(call, request, response);
+      });
 }
 
 // Every key of the tenant.

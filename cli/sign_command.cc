@@ -99,11 +99,12 @@ absl::StatusOr<bundle::Proofs> LoggedProofs(const Signed& done) {
   logged.log_key_id = proof.log_key_id();
   absl::StatusOr<bundle::Proofs> proofs = bundle::MakeProofs(logged);
   if (!proofs.ok()) {
-    return absl::DataLossError(absl::StrCat(
-        "the services answered a proof that does not hold, nothing was written: ",
-        proofs.status().message()));
+    return absl::DataLossError(
+        absl::StrCat("the services answered a proof that does not hold, nothing was written: ",
+                     proofs.status().message()));
   }
-  if (proofs->entry.digest != done.digest || proofs->entry.signature != done.signature.signature()) {
+  if (proofs->entry.digest != done.digest ||
+      proofs->entry.signature != done.signature.signature()) {
     return absl::DataLossError(absl::StrCat("the services logged another signature than that of ",
                                             done.file, ", nothing was written"));
   }
@@ -126,14 +127,14 @@ absl::StatusOr<std::string> BareBundle(Context& context, const Signed& done) {
   }
   bundle::Bundle bare;
   bare.key_hint = bundle::KeyHint(key.spki_der());
-  bare.content = bundle::MessageSignature{done.digest_algorithm, done.digest,
-                                          done.signature.signature()};
+  bare.content =
+      bundle::MessageSignature{done.digest_algorithm, done.digest, done.signature.signature()};
   return bundle::FormatBundle(bare);
 }
 
 absl::StatusOr<Signed> SignOne(Context& context, const SignOptions& options,
-                               const std::string& key_name, crypto::DigestAlgorithm digest_algorithm,
-                               const std::string& file) {
+                               const std::string& key_name,
+                               crypto::DigestAlgorithm digest_algorithm, const std::string& file) {
   Signed done;
   done.file = file;
   done.digest_algorithm = digest_algorithm;
@@ -183,21 +184,19 @@ void Show(const Signed& done, Output* output) {
 }
 
 ordered_json ToJson(const Signed& done) {
-  ordered_json object = {
-      {"file", done.file},
-      {"keyVersion", done.signature.key_version()},
-      {"algorithm", AlgorithmText(done.signature.algorithm())},
-      {"digest",
-       {{"algorithm", std::string(crypto::DigestName(done.digest_algorithm))},
-        {"hex", base::HexEncode(done.digest)}}},
-      {"signature", base::Base64Encode(done.signature.signature())},
-      {"bundle", done.bundle_file}};
+  ordered_json object = {{"file", done.file},
+                         {"keyVersion", done.signature.key_version()},
+                         {"algorithm", AlgorithmText(done.signature.algorithm())},
+                         {"digest",
+                          {{"algorithm", std::string(crypto::DigestName(done.digest_algorithm))},
+                           {"hex", base::HexEncode(done.digest)}}},
+                         {"signature", base::Base64Encode(done.signature.signature())},
+                         {"bundle", done.bundle_file}};
   if (!done.proof_file.empty()) object["tlogProof"] = done.proof_file;
   if (done.signature.has_ledger_proof()) {
     const pb::LedgerProof& proof = done.signature.ledger_proof();
-    object["log"] = {{"origin", proof.log_origin()},
-                     {"index", proof.index()},
-                     {"treeSize", proof.tree_size()}};
+    object["log"] = {
+        {"origin", proof.log_origin()}, {"index", proof.index()}, {"treeSize", proof.tree_size()}};
   }
   return object;
 }
@@ -217,8 +216,8 @@ absl::Status SignAll(Context& context, const SignOptions& options) {
   }
   ordered_json results = ordered_json::array();
   for (size_t i = 0; i < options.files.size(); ++i) {
-    absl::StatusOr<Signed> done = SignOne(context, options, name, crypto::SignedDigest(algorithm),
-                                          options.files[i]);
+    absl::StatusOr<Signed> done =
+        SignOne(context, options, name, crypto::SignedDigest(algorithm), options.files[i]);
     if (!done.ok()) {
       if (i == 0 || context.json) return done.status();
       return absl::Status(done.status().code(),
@@ -246,8 +245,10 @@ void AddSignCommand(CLI::App& app, Context& context) {
       "sign", "Sign files, log the signatures and keep their proofs beside them");
   const auto options = std::make_shared<SignOptions>();
   command->add_option("FILE", options->files, "Files to sign, of any size")->required();
-  command->add_option("--key", options->key, "Key, or one version of it; not needed when there is one");
-  command->add_option("--ledger", options->ledger, "How far the signature must have come in the log")
+  command->add_option("--key", options->key,
+                      "Key, or one version of it; not needed when there is one");
+  command
+      ->add_option("--ledger", options->ledger, "How far the signature must have come in the log")
       ->check(CLI::IsMember({"none", "sequenced", "integrated", "cosigned"}))
       ->capture_default_str();
   command->add_option("--log", options->log, "Log; the sign service's own when not given");

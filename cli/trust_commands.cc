@@ -24,13 +24,19 @@ struct TrustOptions {
   std::vector<std::string> keys;
 };
 
-absl::Status AddSigners(Context& context, const std::string& key,
+// `name` is a key, for all its versions, or one version. A disabled version is not vouched for; a
+// destroyed one is, for nobody can sign with it any more.
+absl::Status AddSigners(Context& context, const std::string& name,
                         std::vector<bundle::TrustedSigner>* signers) {
+  const std::string key = name.substr(0, name.find("/versions/"));
   ASSIGN_OR_RETURN(const auto versions, ListAllVersions(context, key));
   for (const sign::v1::KeyVersion& version : versions) {
-    if (version.algorithm() == sign::v1::ALGORITHM_HPKE_X25519) continue;
-    ASSIGN_OR_RETURN(crypto::PublicKey public_key,
-                     crypto::PublicKey::FromSpkiDer(version.spki()));
+    if (name != key && version.name() != name) continue;
+    if (version.algorithm() == sign::v1::ALGORITHM_HPKE_X25519 ||
+        version.state() == sign::v1::KEY_VERSION_STATE_DISABLED) {
+      continue;
+    }
+    ASSIGN_OR_RETURN(crypto::PublicKey public_key, crypto::PublicKey::FromSpkiDer(version.spki()));
     signers->push_back({version.name(), std::move(public_key)});
   }
   return absl::OkStatus();
@@ -77,8 +83,8 @@ absl::Status Export(Context& context, const TrustOptions& options) {
         true, absl::StrCat("Trusting ", Count(trust.signers().size(), "signer", "signers"),
                            " and the log's policy"));
     for (const bundle::TrustedSigner& signer : trust.signers()) {
-      context.output.Field("Signer", absl::StrCat(signer.name, "  sha256:",
-                                                  signer.key.Fingerprint()));
+      context.output.Field("Signer",
+                           absl::StrCat(signer.name, "  sha256:", signer.key.Fingerprint()));
     }
   }
   RETURN_IF_ERROR(Write(context, out, trust.Format(), "Trust file"));
@@ -99,12 +105,16 @@ void AddTrustCommands(CLI::App& app, Context& context) {
   const auto options = std::make_shared<TrustOptions>();
   CLI::App* command = group->add_subcommand(
       "export", "Write the trust file: the keys, the log, its witnesses and their quorum");
-  command->add_option("--out", options->out, "Where to; DATA/trust.json when not given, - for standard output");
+  command->add_option("--out", options->out,
+                      "Where to; DATA/trust.json when not given, - for standard output");
   command->add_option("--sigstore", options->sigstore,
                       "Also write the log's key as Sigstore's trusted_root.json");
   command->add_option("--policy", options->policy, "Also write the C2SP tlog-policy");
   command->add_option("--log", options->log, "Log: its short or full resource name");
-  command->add_option("--key", options->keys, "Trust only this key (repeatable); every key when not given")
+  command
+      ->add_option("--key", options->keys,
+                   "Trust only this key, or one version of it (repeatable); every key when not "
+                   "given, but never disabled versions")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command->callback([&context, options] {

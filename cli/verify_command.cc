@@ -28,9 +28,10 @@ struct VerifyOptions {
 absl::StatusOr<bundle::TrustPolicy> LoadTrust(const std::string& path) {
   absl::StatusOr<std::string> text = base::ReadFile(path);
   if (absl::IsNotFound(text.status())) {
-    return absl::NotFoundError(absl::StrCat(
-        "no trust file at ", path, ", so there is nobody to trust; write one with `countersign "
-        "trust export`, or name one with --trust FILE"));
+    return absl::NotFoundError(
+        absl::StrCat("no trust file at ", path,
+                     ", so there is nobody to trust; write one with `countersign "
+                     "trust export`, or name one with --trust FILE"));
   }
   RETURN_IF_ERROR(text.status());
   absl::StatusOr<bundle::TrustPolicy> trust = bundle::TrustPolicy::Parse(*text);
@@ -63,9 +64,9 @@ absl::StatusOr<std::vector<ProofReport>> Verify(const Context& context,
     const bool has_bundle = base::FileExists(bundle_file);
     const bool has_proof = base::FileExists(proof_file);
     if (!has_bundle && !has_proof) {
-      return absl::NotFoundError(absl::StrCat(
-          "no proof beside ", options.file, ": neither ", bundle_file, " nor ", proof_file,
-          " is there. Name one with --bundle or --tlog-proof"));
+      return absl::NotFoundError(absl::StrCat("no proof beside ", options.file, ": neither ",
+                                              bundle_file, " nor ", proof_file,
+                                              " is there. Name one with --bundle or --tlog-proof"));
     }
     if (!has_bundle) bundle_file.clear();
     if (!has_proof) proof_file.clear();
@@ -110,8 +111,8 @@ int Run(Context& context, const VerifyOptions& options) {
 }  // namespace
 
 void AddVerifyCommand(CLI::App& app, Context& context) {
-  CLI::App* command = app.add_subcommand(
-      "verify", "Verify a signed file and its proofs, with nothing running");
+  CLI::App* command =
+      app.add_subcommand("verify", "Verify a signed file and its proofs, with nothing running");
   const auto options = std::make_shared<VerifyOptions>();
   command->add_option("FILE", options->file, "The file that was signed")->required();
   command->add_option("--bundle", options->bundle,

@@ -30,11 +30,12 @@ absl::Status CallWitness(Context& context, const std::string& address,
                          grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
                                                       Response*),
                          const Request& request, Response* response) {
-  return context.Call("witness", address,
-                      [&](const std::shared_ptr<grpc::Channel>& channel, grpc::ClientContext* call) {
-                        const auto stub = pb::WitnessService::NewStub(channel);
-                        return ((*stub).*method)(call, request, response);
-                      });
+  return context.Call(
+      "witness", address,
+      [&](const std::shared_ptr<grpc::Channel>& channel, grpc::ClientContext* call) {
+        const auto stub = pb::WitnessService::NewStub(channel);
+        return ((*stub).*method)(call, request, response);
+      });
 }
 
 // The witness that --witness chooses, or the first.
@@ -95,7 +96,8 @@ absl::Status Logs(Context& context, const WitnessOptions& options) {
     return absl::OkStatus();
   }
   if (all.logs().empty()) {
-    context.output.Line("This witness watches no log yet. Add one: countersign witness add-log VKEY");
+    context.output.Line(
+        "This witness watches no log yet. Add one: countersign witness add-log VKEY");
     return absl::OkStatus();
   }
   std::vector<std::vector<std::string>> rows = {{"LOG", "COSIGNED", "AT"}};
@@ -164,12 +166,13 @@ void AddWitnessCommands(CLI::App& app, Context& context) {
   const auto options = std::make_shared<WitnessOptions>();
   AddCommand(*group, context, options, "info", "Show the witnesses' names and keys", Info);
   AddCommand(*group, context, options, "logs", "List the logs that a witness watches", Logs);
-  CLI::App* add = AddCommand(*group, context, options, "add-log", "Make a witness watch a log", AddLog);
+  CLI::App* add =
+      AddCommand(*group, context, options, "add-log", "Make a witness watch a log", AddLog);
   add->add_option("VKEY", options->vkeys, "The log's verifier key (`countersign ledger info`)")
       ->required();
   add->add_option("--origin", options->origin, "The log's origin; the key's name when not given");
-  AddCommand(*group, context, options, "checkpoint", "Print the latest checkpoint a witness cosigned",
-             Checkpoint)
+  AddCommand(*group, context, options, "checkpoint",
+             "Print the latest checkpoint a witness cosigned", Checkpoint)
       ->add_option("ORIGIN", options->origin, "The log's origin")
       ->required();
 }

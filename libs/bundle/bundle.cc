@@ -214,16 +214,15 @@ std::string FormatBundle(const Bundle& bundle) {
 
 absl::StatusOr<Bundle> ParseBundle(absl::string_view text) {
   if (text.size() > kMaxBundleSize) {
-    return absl::InvalidArgumentError(absl::StrCat("the bundle has ", text.size(),
-                                                   " bytes; at most ", kMaxBundleSize,
-                                                   " are accepted"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the bundle has ", text.size(), " bytes; at most ", kMaxBundleSize, " are accepted"));
   }
   ASSIGN_OR_RETURN(const json root, ParseStrictJson(text));
   if (!root.is_object()) return absl::InvalidArgumentError("the bundle is not a JSON object");
   ASSIGN_OR_RETURN(const std::string media_type, TextMember(root, "mediaType", "bundle"));
   if (media_type != kBundleMediaType && media_type != kBundleMediaTypeParameter) {
-    return absl::UnimplementedError(absl::StrCat("this is not a Sigstore bundle of version 0.3: ",
-                                                 "mediaType is \"", media_type, "\""));
+    return absl::UnimplementedError(absl::StrCat(
+        "this is not a Sigstore bundle of version 0.3: ", "mediaType is \"", media_type, "\""));
   }
   Bundle bundle;
   ASSIGN_OR_RETURN(const json* material, Required(root, "verificationMaterial", "bundle"));
@@ -250,7 +249,8 @@ Bundle MakeBundle(const HashedRekord& entry, std::string body, LogProof proof) {
 Bundle MakeDsseBundle(const HashedRekord& entry, std::string body, LogProof proof,
                       absl::string_view payload_type, absl::string_view payload) {
   Bundle bundle = WithoutContent(entry, std::move(body), std::move(proof));
-  bundle.content = DsseEnvelope{std::string(payload_type), std::string(payload),
+  bundle.content = DsseEnvelope{std::string(payload_type),
+                                std::string(payload),
                                 {DsseSignature{entry.signature, bundle.key_hint}}};
   return bundle;
 }

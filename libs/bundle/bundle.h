@@ -97,7 +97,8 @@ struct LogProof {
   std::string log_id;
 };
 
-// The bundle of a logged message signature: `entry` is the hashedrekord, `body` its canonical bytes.
+// The bundle of a logged message signature: `entry` is the hashedrekord, `body` its canonical
+// bytes.
 Bundle MakeBundle(const HashedRekord& entry, std::string body, LogProof proof);
 
 // The same for an envelope, whose entry covers its pre-authentication encoding. The envelope's one

@@ -76,8 +76,8 @@ TEST_CASE("A bundle made from an entry and its proof reads back whole") {
   }
   SECTION("over an envelope") {
     const std::string payload("\0\xFF payload", 10);
-    const Bundle read = RequireOk(ParseBundle(
-        FormatBundle(MakeDsseBundle(Entry(), "body", proof, "text/plain", payload))));
+    const Bundle read = RequireOk(
+        ParseBundle(FormatBundle(MakeDsseBundle(Entry(), "body", proof, "text/plain", payload))));
     const auto& envelope = std::get<DsseEnvelope>(read.content);
     CHECK(envelope.payload_type == "text/plain");
     CHECK(envelope.payload == payload);
@@ -88,7 +88,8 @@ TEST_CASE("A bundle made from an entry and its proof reads back whole") {
 
 TEST_CASE("64-bit integers are written as strings and read as strings or integers") {
   CHECK(Golden().find("\"treeSize\": \"6\"") != std::string::npos);
-  const std::string number = absl::StrReplaceAll(Golden(), {{"\"treeSize\": \"6\"", "\"treeSize\": 6"}});
+  const std::string number =
+      absl::StrReplaceAll(Golden(), {{"\"treeSize\": \"6\"", "\"treeSize\": 6"}});
   CHECK(RequireOk(ParseBundle(number)).log_entries[0].inclusion_proof.tree_size == 6);
 }
 
@@ -97,8 +98,8 @@ TEST_CASE("Unknown fields are ignored and null is absence") {
       Golden(), {{"\"rfc3161Timestamps\": []", "\"rfc3161Timestamps\": null, \"newer\": [{}]"}});
   CHECK(RequireOk(ParseBundle(text)).rfc3161_timestamps.empty());
   text = absl::StrReplaceAll(
-      Golden(), {{"\"rfc3161Timestamps\": []",
-                  "\"rfc3161Timestamps\": [{\"signedTimestamp\": \"AAE=\"}]"}});
+      Golden(),
+      {{"\"rfc3161Timestamps\": []", "\"rfc3161Timestamps\": [{\"signedTimestamp\": \"AAE=\"}]"}});
   CHECK(RequireOk(ParseBundle(text)).rfc3161_timestamps[0] == std::string("\0\1", 2));
 }
 

@@ -9,9 +9,9 @@
 
 namespace countersign::bundle {
 
-// The DER of the subjectPublicKeyInfo in the certificate `der` (RFC 5280 section 4.1). Walks to that
-// field by its tags: whoever trusts the certificate itself checks its signature and names elsewhere.
-// InvalidArgument when the outline is not a certificate's or bytes follow it.
+// The DER of the subjectPublicKeyInfo in the certificate `der` (RFC 5280 section 4.1). Walks to
+// that field by its tags: whoever trusts the certificate itself checks its signature and names
+// elsewhere. InvalidArgument when the outline is not a certificate's or bytes follow it.
 absl::StatusOr<std::string> CertificateSpki(absl::string_view der);
 
 }  // namespace countersign::bundle

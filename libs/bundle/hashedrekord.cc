@@ -29,10 +29,14 @@ absl::StatusOr<const json*> Required(const json& parent, absl::string_view name,
 
 absl::string_view SigstoreDigestName(DigestAlgorithm algorithm) {
   switch (algorithm) {
-    case DigestAlgorithm::kSha256: return "SHA2_256";
-    case DigestAlgorithm::kSha384: return "SHA2_384";
-    case DigestAlgorithm::kSha512: return "SHA2_512";
-    case DigestAlgorithm::kNone: break;
+    case DigestAlgorithm::kSha256:
+      return "SHA2_256";
+    case DigestAlgorithm::kSha384:
+      return "SHA2_384";
+    case DigestAlgorithm::kSha512:
+      return "SHA2_512";
+    case DigestAlgorithm::kNone:
+      break;
   }
   return "";
 }
@@ -79,10 +83,9 @@ absl::StatusOr<HashedRekord> ParseHashedRekord(absl::string_view body) {
   ASSIGN_OR_RETURN(const std::string kind, TextMember(root, "kind", "entry"));
   ASSIGN_OR_RETURN(const std::string version, TextMember(root, "apiVersion", "entry"));
   if (kind != kHashedRekordKind || version != kHashedRekordVersion) {
-    return absl::UnimplementedError(absl::StrCat("entries of kind \"", kind, "\" version \"",
-                                                 version, "\" are not supported; ",
-                                                 kHashedRekordKind, " ", kHashedRekordVersion,
-                                                 " are"));
+    return absl::UnimplementedError(
+        absl::StrCat("entries of kind \"", kind, "\" version \"", version, "\" are not supported; ",
+                     kHashedRekordKind, " ", kHashedRekordVersion, " are"));
   }
   ASSIGN_OR_RETURN(const json* spec, Required(root, "spec", "entry"));
   ASSIGN_OR_RETURN(const json* rekord, Required(*spec, "hashedRekordV002", "spec"));

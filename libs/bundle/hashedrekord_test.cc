@@ -18,8 +18,7 @@ using crypto::DigestAlgorithm;
 HashedRekord Signed(Algorithm key_algorithm) {
   const auto key = *crypto::PrivateKey::Generate(key_algorithm);
   HashedRekord entry;
-  entry.algorithm =
-      key_algorithm == Algorithm::kEd25519 ? Algorithm::kEd25519ph : key_algorithm;
+  entry.algorithm = key_algorithm == Algorithm::kEd25519 ? Algorithm::kEd25519ph : key_algorithm;
   entry.digest_algorithm = crypto::DigestFor(entry.algorithm);
   entry.digest = crypto::Digest(entry.digest_algorithm, "the artifact");
   entry.signature = *key.SignDigest(entry.digest);

@@ -33,13 +33,27 @@ void AppendString(const std::string& text, std::string* out) {
   out->push_back('"');
   for (char c : text) {
     switch (c) {
-      case '"': out->append("\\\""); break;
-      case '\\': out->append("\\\\"); break;
-      case '\b': out->append("\\b"); break;
-      case '\t': out->append("\\t"); break;
-      case '\n': out->append("\\n"); break;
-      case '\f': out->append("\\f"); break;
-      case '\r': out->append("\\r"); break;
+      case '"':
+        out->append("\\\"");
+        break;
+      case '\\':
+        out->append("\\\\");
+        break;
+      case '\b':
+        out->append("\\b");
+        break;
+      case '\t':
+        out->append("\\t");
+        break;
+      case '\n':
+        out->append("\\n");
+        break;
+      case '\f':
+        out->append("\\f");
+        break;
+      case '\r':
+        out->append("\\r");
+        break;
       default:
         if (static_cast<uint8_t>(c) < 0x20) {
           absl::StrAppend(out, "\\u00", c >= 0x10 ? "1" : "0");
@@ -102,7 +116,8 @@ std::string CanonicalNumber(double value) {
   if (value == 0) return "0";
   char buffer[32];
   // The shortest digits that read back as `value`, as d.ddde±xx.
-  const auto end = std::to_chars(buffer, buffer + sizeof(buffer), value, std::chars_format::scientific);
+  const auto end =
+      std::to_chars(buffer, buffer + sizeof(buffer), value, std::chars_format::scientific);
   absl::string_view text(buffer, static_cast<size_t>(end.ptr - buffer));
   std::string sign;
   if (text[0] == '-') {

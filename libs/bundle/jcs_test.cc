@@ -98,8 +98,7 @@ TEST_CASE("What I-JSON refuses has no canonical form") {
     CAPTURE(text);
     CHECK(CanonicalizeJson(text).status().code() == absl::StatusCode::kInvalidArgument);
   }
-  const std::string allowed =
-      std::string(kMaxJsonDepth, '[') + std::string(kMaxJsonDepth, ']');
+  const std::string allowed = std::string(kMaxJsonDepth, '[') + std::string(kMaxJsonDepth, ']');
   CHECK(*CanonicalizeJson(allowed) == allowed);
 }
 

@@ -38,10 +38,10 @@ absl::StatusOr<Proofs> MakeProofs(const LoggedSignature& logged) {
                                           checkpoint.root));
   proofs.root_hash = std::string(base::AsBytes(checkpoint.root));
   proofs.tlog_proof = note::FormatTlogProof(proof);
-  proofs.sigstore_bundle = FormatBundle(MakeBundle(
-      proofs.entry, logged.canonicalized_body,
-      LogProof{logged.index, logged.tree_size, proofs.root_hash, logged.hashes, logged.checkpoint,
-               logged.log_key_id}));
+  proofs.sigstore_bundle =
+      FormatBundle(MakeBundle(proofs.entry, logged.canonicalized_body,
+                              LogProof{logged.index, logged.tree_size, proofs.root_hash,
+                                       logged.hashes, logged.checkpoint, logged.log_key_id}));
   return proofs;
 }
 

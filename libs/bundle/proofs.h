@@ -36,8 +36,9 @@ struct Proofs {
 };
 
 // Both files' contents. Checks first that they will hold: that the entry's signature is its key's,
-// and that the path leads from the entry to the checkpoint's root. Whether the log and the witnesses
-// are to be trusted is the verifier's business. InvalidArgument, saying what does not fit. Pure.
+// and that the path leads from the entry to the checkpoint's root. Whether the log and the
+// witnesses are to be trusted is the verifier's business. InvalidArgument, saying what does not
+// fit. Pure.
 absl::StatusOr<Proofs> MakeProofs(const LoggedSignature& logged);
 
 }  // namespace countersign::bundle

@@ -132,9 +132,8 @@ absl::StatusOr<int64_t> CountMember(const json& object, absl::string_view name,
     return member->get<int64_t>();
   }
   int64_t value = 0;
-  if (!member->is_string() ||
-      !absl::SimpleAtoi(member->get_ref<const std::string&>(), &value) || value < 0 ||
-      absl::StrCat(value) != member->get_ref<const std::string&>()) {
+  if (!member->is_string() || !absl::SimpleAtoi(member->get_ref<const std::string&>(), &value) ||
+      value < 0 || absl::StrCat(value) != member->get_ref<const std::string&>()) {
     return WrongType(where, name, "a non-negative 64-bit integer");
   }
   return value;

@@ -44,7 +44,8 @@ TrustPolicy TestLog::Trust(int quorum, const crypto::PublicKey& signer) const {
 
 LoggedSignature TestLog::Log(const std::string& body, const std::vector<int>& cosigners) const {
   std::array<merkle::Hash, 6> leaves;
-  for (size_t i = 0; i < leaves.size(); ++i) leaves[i] = merkle::LeafHash(absl::StrCat("entry ", i));
+  for (size_t i = 0; i < leaves.size(); ++i)
+    leaves[i] = merkle::LeafHash(absl::StrCat("entry ", i));
   leaves[2] = merkle::LeafHash(body);
   const merkle::Hash left = merkle::NodeHash(leaves[0], leaves[1]);
   const merkle::Hash middle = merkle::NodeHash(leaves[2], leaves[3]);
@@ -55,8 +56,8 @@ LoggedSignature TestLog::Log(const std::string& body, const std::vector<int>& co
   note::SignedNote signed_note{text, {{log_->name(), log_->key_id(), log_->Sign(text).value()}}};
   for (int i : cosigners) {
     const note::CosignatureSigner& witness = *witnesses_[i];
-    signed_note.signatures.push_back({witness.name(), witness.key_id(),
-                                      witness.SignAt(text, 1700000000 + i).value()});
+    signed_note.signatures.push_back(
+        {witness.name(), witness.key_id(), witness.SignAt(text, 1700000000 + i).value()});
   }
   LoggedSignature logged;
   logged.canonicalized_body = body;

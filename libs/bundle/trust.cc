@@ -65,7 +65,8 @@ absl::StatusOr<TrustPolicy> TrustPolicy::Parse(absl::string_view text) {
   ASSIGN_OR_RETURN(const std::string media_type, TextMember(root, "mediaType", "trust file"));
   if (media_type != kTrustMediaType) {
     return absl::InvalidArgumentError(absl::StrCat("this is not a trust file: mediaType is \"",
-                                                   media_type, "\", not \"", kTrustMediaType, "\""));
+                                                   media_type, "\", not \"", kTrustMediaType,
+                                                   "\""));
   }
   ASSIGN_OR_RETURN(const json* lines, ArrayMember(root, "policy", "trust file"));
   std::string policy;
@@ -105,14 +106,13 @@ std::string TrustPolicy::SigstoreTrustedRoot() const {
   for (const note::PolicyLog& log : policy_->logs()) {
     const crypto::PublicKey& key = log.key.public_key();
     const bool ed25519 = log.key.type() == note::SignatureType::kEd25519;
-    logs.push_back(
-        {{"baseUrl", absl::StrCat("https://", log.key.name())},
-         {"hashAlgorithm", "SHA2_256"},
-         {"publicKey",
-          {{"rawBytes", base::Base64Encode(key.spki_der())},
-           {"keyDetails", ed25519 ? "PKIX_ED25519" : "PKIX_ECDSA_P256_SHA_256"},
-           {"validFor", {{"start", "1970-01-01T00:00:00Z"}}}}},
-         {"logId", {{"keyId", base::Base64Encode(base::AsBytes(log.key.key_hash()))}}}});
+    logs.push_back({{"baseUrl", absl::StrCat("https://", log.key.name())},
+                    {"hashAlgorithm", "SHA2_256"},
+                    {"publicKey",
+                     {{"rawBytes", base::Base64Encode(key.spki_der())},
+                      {"keyDetails", ed25519 ? "PKIX_ED25519" : "PKIX_ECDSA_P256_SHA_256"},
+                      {"validFor", {{"start", "1970-01-01T00:00:00Z"}}}}},
+                    {"logId", {{"keyId", base::Base64Encode(base::AsBytes(log.key.key_hash()))}}}});
   }
   const ordered_json root = {{"mediaType", std::string(kTrustedRootMediaType)},
                              {"tlogs", std::move(logs)},

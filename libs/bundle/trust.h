@@ -1,6 +1,7 @@
 // Whom a verifier trusts: signers, logs, witnesses and how many of these must agree.
 //
-// The trust file is what `countersign trust export` writes and `countersign verify` reads (FORMAT.md):
+// The trust file is what `countersign trust export` writes and `countersign verify` reads
+// (FORMAT.md):
 //   {"mediaType":"application/vnd.countersign.trust.v1+json",
 //    "signers":[{"name":…,"publicKey":"-----BEGIN PUBLIC KEY-----…"}],
 //    "policy":["log <vkey>","witness <name> <vkey>","quorum <name>"]}
@@ -33,8 +34,8 @@ struct TrustedSigner {
 // Immutable and thread-safe; copies share the parsed log policy.
 class TrustPolicy {
  public:
-  // `policy_text` is a C2SP tlog-policy. InvalidArgument when it does not parse or names no log, for
-  // a signer without a name, and for a key that stands there twice.
+  // `policy_text` is a C2SP tlog-policy. InvalidArgument when it does not parse or names no log,
+  // for a signer without a name, and for a key that stands there twice.
   static absl::StatusOr<TrustPolicy> Create(absl::string_view policy_text,
                                             std::vector<TrustedSigner> signers);
 

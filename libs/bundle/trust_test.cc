@@ -16,9 +16,7 @@ namespace {
 using testing::RequireOk;
 using testing::StatusIs;
 
-std::string Golden() {
-  return RequireOk(base::ReadFile("libs/bundle/testdata/golden.trust.json"));
-}
+std::string Golden() { return RequireOk(base::ReadFile("libs/bundle/testdata/golden.trust.json")); }
 
 TEST_CASE("A trust file reads back as it was written") {
   const TrustPolicy trust = RequireOk(TrustPolicy::Parse(Golden()));

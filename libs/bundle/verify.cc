@@ -42,12 +42,17 @@ Step FailParse(const absl::Status& status, absl::string_view what) {
 }
 
 // Runs the next step; leaves the function with its failure.
-#define NEXT_STEP(step)                              \
-  do {                                               \
-    if (Step step_ = (step); step_.has_value()) {    \
-      return step_;                                  \
-    }                                                \
+#define NEXT_STEP(step)                           \
+  do {                                            \
+    if (Step step_ = (step); step_.has_value()) { \
+      return step_;                               \
+    }                                             \
   } while (false)
+
+// Enough of a digest to tell it from another at a glance.
+std::string Abbreviated(absl::string_view digest) {
+  return absl::StrCat(base::HexEncode(digest.substr(0, 8)), "\xE2\x80\xA6");
+}
 
 // "2 of 3" and the like, for people.
 std::string DescribeQuorum(const note::Policy& policy) {
@@ -68,15 +73,14 @@ struct LogClaim {
   std::string checkpoint;
 };
 
-// From the leaf to the root of the checkpoint, and from its origin to the policy's log. Fills in the
-// log's facts and the witnesses'; whether the witnesses are enough is CheckQuorum's.
+// From the leaf to the root of the checkpoint, and from its origin to the policy's log. Fills in
+// the log's facts and the witnesses'; whether the witnesses are enough is CheckQuorum's.
 Step CheckLog(const LogClaim& claim, const TrustPolicy& trust, note::PolicyVerdict* found,
               Verdict* verdict) {
   absl::StatusOr<note::Checkpoint> checkpoint = note::ParseSignedCheckpoint(claim.checkpoint);
   if (!checkpoint.ok()) return FailParse(checkpoint.status(), "the checkpoint is malformed: ");
-  const absl::Status included =
-      merkle::VerifyInclusion(claim.index, checkpoint->size, merkle::LeafHash(claim.body),
-                              claim.hashes, checkpoint->root);
+  const absl::Status included = merkle::VerifyInclusion(
+      claim.index, checkpoint->size, merkle::LeafHash(claim.body), claim.hashes, checkpoint->root);
   if (!included.ok()) {
     return Fail(Reason::kNotInLog,
                 absl::StrCat("entry ", claim.index, " is not shown to be in the tree of ",
@@ -110,11 +114,11 @@ Step CheckLog(const LogClaim& claim, const TrustPolicy& trust, note::PolicyVerdi
 Step CheckQuorum(const note::PolicyVerdict& found, const TrustPolicy& trust, Verdict* verdict) {
   verdict->quorum = DescribeQuorum(trust.log_policy());
   if (found.quorum) return std::nullopt;
-  return Fail(Reason::kQuorumNotMet,
-              absl::StrCat(verdict->witnesses.size(), " of the policy's ",
-                           trust.log_policy().witnesses().size(),
-                           " witnesses cosigned the checkpoint, which is not the quorum: ",
-                           verdict->quorum));
+  return Fail(
+      Reason::kQuorumNotMet,
+      absl::StrCat(
+          verdict->witnesses.size(), " of the policy's ", trust.log_policy().witnesses().size(),
+          " witnesses cosigned the checkpoint, which is not the quorum: ", verdict->quorum));
 }
 
 // Compares the artifact's digest with the one that was signed. The error is the artifact's own.
@@ -122,10 +126,10 @@ absl::StatusOr<Step> CheckDigest(DigestAlgorithm algorithm, const std::string& d
                                  const ArtifactDigest& artifact, Verdict* verdict) {
   ASSIGN_OR_RETURN(const std::string actual, artifact(algorithm));
   if (actual != digest) {
-    return Fail(Reason::kArtifactMismatch,
-                absl::StrCat("the file is not the one that was signed: its ",
-                             crypto::DigestName(algorithm), " is ", base::HexEncode(actual),
-                             ", signed is ", base::HexEncode(digest)));
+    return Fail(
+        Reason::kArtifactMismatch,
+        absl::StrCat("the file is not the one that was signed: its ", crypto::DigestName(algorithm),
+                     " is ", Abbreviated(actual), ", signed was ", Abbreviated(digest)));
   }
   verdict->digest_algorithm = algorithm;
   verdict->digest = digest;
@@ -253,19 +257,20 @@ Step CheckSignedAndLogged(const Bundle& bundle, const TrustPolicy& trust, Verdic
   } else {
     const auto& envelope = std::get<DsseEnvelope>(bundle.content);
     if (envelope.signatures.size() != 1) {
-      return Fail(Reason::kUnsupported, absl::StrCat("the envelope has ", envelope.signatures.size(),
-                                                     " signatures; one is supported"));
+      return Fail(Reason::kUnsupported,
+                  absl::StrCat("the envelope has ", envelope.signatures.size(),
+                               " signatures; one is supported"));
     }
-    digest = crypto::Digest(digest_algorithm,
-                            PreAuthEncoding(envelope.payload_type, envelope.payload));
+    digest =
+        crypto::Digest(digest_algorithm, PreAuthEncoding(envelope.payload_type, envelope.payload));
     signature = envelope.signatures[0].signature;
   }
   const absl::StatusOr<std::string> spki = BundleKey(bundle, *entry, trust);
   if (!spki.ok()) return FailParse(spki.status(), "the signer's certificate is malformed: ");
   NEXT_STEP(CheckSigner(*spki, entry->algorithm, digest, signature, trust, verdict));
   const absl::StatusOr<crypto::PublicKey> entry_key = SignerKey(*entry);
-  const bool certificate_differs = !bundle.certificate_der.empty() &&
-                                   entry->certificate_der != bundle.certificate_der;
+  const bool certificate_differs =
+      !bundle.certificate_der.empty() && entry->certificate_der != bundle.certificate_der;
   if (entry->digest_algorithm != digest_algorithm || entry->digest != digest ||
       entry->signature != signature || !entry_key.ok() || entry_key->spki_der() != *spki ||
       certificate_differs) {
@@ -288,7 +293,8 @@ Step CheckSignedAndLogged(const Bundle& bundle, const TrustPolicy& trust, Verdic
     return Fail(Reason::kInconsistent, "the bundle's kindVersion is not that of the log entry");
   }
   if (!HintFits(bundle.key_hint, *verdict, *spki)) {
-    return Fail(Reason::kInconsistent, "the bundle's publicKey.hint is not that of the signer's key");
+    return Fail(Reason::kInconsistent,
+                "the bundle's publicKey.hint is not that of the signer's key");
   }
   NEXT_STEP(CheckCopies(logged, found));
   return CheckQuorum(found, trust, verdict);
@@ -298,8 +304,8 @@ Step CheckTlogProof(const note::TlogProof& proof, const HashedRekord& entry,
                     const TrustPolicy& trust, Verdict* verdict) {
   const absl::StatusOr<crypto::PublicKey> key = SignerKey(entry);
   if (!key.ok()) return FailParse(key.status(), "the signer's key is malformed: ");
-  NEXT_STEP(CheckSigner(key->spki_der(), entry.algorithm, entry.digest, entry.signature, trust,
-                        verdict));
+  NEXT_STEP(
+      CheckSigner(key->spki_der(), entry.algorithm, entry.digest, entry.signature, trust, verdict));
   note::PolicyVerdict found;
   NEXT_STEP(CheckLog({*proof.extra, proof.index, proof.hashes, proof.checkpoint}, trust, &found,
                      verdict));
@@ -317,18 +323,30 @@ Verdict Conclude(Step failure, Verdict verdict) {
 
 absl::string_view ReasonCode(Reason reason) {
   switch (reason) {
-    case Reason::kVerified: return "VERIFIED";
-    case Reason::kMalformed: return "MALFORMED";
-    case Reason::kUnsupported: return "UNSUPPORTED";
-    case Reason::kArtifactMismatch: return "ARTIFACT_MISMATCH";
-    case Reason::kSignerNotTrusted: return "SIGNER_NOT_TRUSTED";
-    case Reason::kSignatureInvalid: return "SIGNATURE_INVALID";
-    case Reason::kEntryMismatch: return "ENTRY_MISMATCH";
-    case Reason::kInconsistent: return "INCONSISTENT";
-    case Reason::kNotInLog: return "NOT_IN_LOG";
-    case Reason::kLogNotTrusted: return "LOG_NOT_TRUSTED";
-    case Reason::kCheckpointSignatureInvalid: return "CHECKPOINT_SIGNATURE_INVALID";
-    case Reason::kQuorumNotMet: return "QUORUM_NOT_MET";
+    case Reason::kVerified:
+      return "VERIFIED";
+    case Reason::kMalformed:
+      return "MALFORMED";
+    case Reason::kUnsupported:
+      return "UNSUPPORTED";
+    case Reason::kArtifactMismatch:
+      return "ARTIFACT_MISMATCH";
+    case Reason::kSignerNotTrusted:
+      return "SIGNER_NOT_TRUSTED";
+    case Reason::kSignatureInvalid:
+      return "SIGNATURE_INVALID";
+    case Reason::kEntryMismatch:
+      return "ENTRY_MISMATCH";
+    case Reason::kInconsistent:
+      return "INCONSISTENT";
+    case Reason::kNotInLog:
+      return "NOT_IN_LOG";
+    case Reason::kLogNotTrusted:
+      return "LOG_NOT_TRUSTED";
+    case Reason::kCheckpointSignatureInvalid:
+      return "CHECKPOINT_SIGNATURE_INVALID";
+    case Reason::kQuorumNotMet:
+      return "QUORUM_NOT_MET";
   }
   return "UNKNOWN";
 }
@@ -362,8 +380,9 @@ absl::StatusOr<Verdict> VerifyTlogProof(absl::string_view text, const ArtifactDi
                     std::move(verdict));
   }
   if (!proof->extra.has_value()) {
-    return Conclude(Fail(Reason::kUnsupported, "the tlog-proof has no extra line with the log entry"),
-                    std::move(verdict));
+    return Conclude(
+        Fail(Reason::kUnsupported, "the tlog-proof has no extra line with the log entry"),
+        std::move(verdict));
   }
   const absl::StatusOr<HashedRekord> entry = ParseHashedRekord(*proof->extra);
   if (!entry.ok()) {

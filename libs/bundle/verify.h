@@ -3,10 +3,10 @@
 // The steps, in this order, each with a reason of its own when it fails:
 //   the document parses -> the artifact has the digest that was signed -> the signer is trusted ->
 //   the signature is the signer's -> the log entry names the same digest, signature and key -> the
-//   entry is in the tree of the checkpoint -> the checkpoint is a trusted log's, signed by it -> the
-//   witness quorum is met.
-// Only the root and the size in the verified checkpoint count. Copies of facts elsewhere in a bundle
-// (index, size, root, log id, key hint) prove nothing, but must agree with what was proved.
+//   entry is in the tree of the checkpoint -> the checkpoint is a trusted log's, signed by it ->
+//   the witness quorum is met.
+// Only the root and the size in the verified checkpoint count. Copies of facts elsewhere in a
+// bundle (index, size, root, log id, key hint) prove nothing, but must agree with what was proved.
 //
 // Thread-safe: nothing here holds state. FORMAT.md describes the documents.
 #ifndef COUNTERSIGN_LIBS_BUNDLE_VERIFY_H_
@@ -110,8 +110,8 @@ ArtifactDigest DigestOf(std::string bytes);
 absl::StatusOr<Verdict> VerifyBundle(absl::string_view bundle_json, const ArtifactDigest& artifact,
                                      const TrustPolicy& trust);
 
-// Judges a tlog-proof whose `extra` line holds the log entry's bytes (FORMAT.md). They count because
-// their leaf hash is proved to be in the log.
+// Judges a tlog-proof whose `extra` line holds the log entry's bytes (FORMAT.md). They count
+// because their leaf hash is proved to be in the log.
 absl::StatusOr<Verdict> VerifyTlogProof(absl::string_view proof, const ArtifactDigest& artifact,
                                         const TrustPolicy& trust);
 

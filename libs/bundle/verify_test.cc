@@ -114,8 +114,10 @@ std::string Tampered(const std::string& value, Change change) {
       bytes[bytes.size() / 2] ^= 1;
       return base::Base64Encode(bytes);
     }
-    case Change::kAddOne: return absl::StrCat(std::stoll(value) + 1);
-    case Change::kAppend: break;
+    case Change::kAddOne:
+      return absl::StrCat(std::stoll(value) + 1);
+    case Change::kAppend:
+      break;
   }
   return value + "x";
 }
@@ -234,8 +236,9 @@ TEST_CASE("A tampered checkpoint is refused for what was changed in it") {
   // A path of this length fits a tree of 7 as well, so here it is the signature that tells.
   CHECK(verify_with(absl::StrReplaceAll(envelope, {{"\n6\n", "\n7\n"}})).reason ==
         Reason::kCheckpointSignatureInvalid);
-  CHECK(verify_with(absl::StrReplaceAll(envelope, {{"log.example/golden\n", "log.example/other\n"}}))
-            .reason == Reason::kLogNotTrusted);
+  CHECK(
+      verify_with(absl::StrReplaceAll(envelope, {{"log.example/golden\n", "log.example/other\n"}}))
+          .reason == Reason::kLogNotTrusted);
   CHECK(verify_with(damaged("log.example/golden")).reason == Reason::kCheckpointSignatureInvalid);
   CHECK(verify_with(damaged("witness-1.example")).reason == Reason::kCheckpointSignatureInvalid);
   CHECK(verify_with(without_line("log.example/golden")).reason ==
@@ -299,11 +302,9 @@ TEST_CASE("A witness of the same name with another key does not count") {
   const crypto::PrivateKey key = NewKey();
   const Proofs proofs = ProofsOf(log, SignedEntry(key, "a file"), {0, 1, 2});
   // The log's own key, the others' witnesses.
-  const std::string policy = absl::StrCat("log ", log.signer().vkey(), "\n",
-                                          "witness w0 ", strangers.witness(0).vkey(), "\n",
-                                          "quorum w0\n");
-  const TrustPolicy trust =
-      RequireOk(TrustPolicy::Create(policy, {{"release", key.public_key()}}));
+  const std::string policy = absl::StrCat("log ", log.signer().vkey(), "\n", "witness w0 ",
+                                          strangers.witness(0).vkey(), "\n", "quorum w0\n");
+  const TrustPolicy trust = RequireOk(TrustPolicy::Create(policy, {{"release", key.public_key()}}));
   CheckBoth(proofs, "a file", trust, Reason::kQuorumNotMet);
 }
 
@@ -324,7 +325,8 @@ TEST_CASE("A signer whom nobody trusts is named by the key's fingerprint") {
   const Proofs proofs = ProofsOf(log, SignedEntry(key, "a file"), {0, 1, 2});
   const TrustPolicy trust = log.Trust(1, NewKey().public_key());
   CheckBoth(proofs, "a file", trust, Reason::kSignerNotTrusted);
-  const Verdict verdict = RequireOk(VerifyBundle(proofs.sigstore_bundle, DigestOf("a file"), trust));
+  const Verdict verdict =
+      RequireOk(VerifyBundle(proofs.sigstore_bundle, DigestOf("a file"), trust));
   CHECK(verdict.signer_fingerprint == key.public_key().Fingerprint());
   CHECK(verdict.signer_name.empty());
 }
@@ -336,8 +338,7 @@ TEST_CASE("A logged signature that is not the bundle's does not carry it") {
   Bundle bundle = RequireOk(
       ParseBundle(ProofsOf(log, SignedEntry(key, "an old file"), {0, 1, 2}).sigstore_bundle));
   const HashedRekord unlogged = SignedEntry(key, "a new file");
-  bundle.content =
-      MessageSignature{unlogged.digest_algorithm, unlogged.digest, unlogged.signature};
+  bundle.content = MessageSignature{unlogged.digest_algorithm, unlogged.digest, unlogged.signature};
   const Verdict verdict =
       RequireOk(VerifyBundle(FormatBundle(bundle), DigestOf("a new file"), trust));
   CHECK(verdict.reason == Reason::kEntryMismatch);
