@@ -59,9 +59,15 @@ absl::Status WriteAll(int fd, absl::string_view contents, const std::string& pat
 absl::Status Replace(const std::string& path, absl::string_view contents, uint32_t mode,
                      bool durable) {
   static std::atomic<uint64_t> counter{0};
-  const std::string temporary =
-      absl::StrCat(path, ".tmp.", getpid(), ".", counter.fetch_add(1, std::memory_order_relaxed));
-  Descriptor fd(open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
+  std::string temporary;
+  int opened;
+  do {
+    // One that is there was left by a crash; in a container every process has the same id.
+    temporary =
+        absl::StrCat(path, ".tmp.", getpid(), ".", counter.fetch_add(1, std::memory_order_relaxed));
+    opened = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+  } while (opened < 0 && errno == EEXIST);
+  Descriptor fd(opened);
   if (!fd.ok()) return ErrnoStatus(errno, absl::StrCat("create ", temporary));
   absl::Status status = WriteAll(fd.get(), contents, temporary);
   if (status.ok() && durable && fdatasync(fd.get()) != 0) {

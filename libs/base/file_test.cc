@@ -25,6 +25,17 @@ TEST_CASE("A durable write replaces the whole file and sets its mode") {
   CHECK((info.st_mode & 0777) == 0600);
 }
 
+TEST_CASE("What a crashed process of the same id left behind is in nobody's way") {
+  testing::TempDir dir;
+  const std::string path = dir.path() + "/file";
+  for (int i = 0; i < 1000; ++i) {
+    const std::string left = path + ".tmp." + std::to_string(getpid()) + "." + std::to_string(i);
+    REQUIRE(WriteFileAtomically(left, "left").ok());
+  }
+  REQUIRE(WriteFileDurably(path, "new").ok());
+  CHECK(*ReadFile(path) == "new");
+}
+
 TEST_CASE("A write that fails half-way leaves the old file and no other") {
   testing::TempDir dir;
   const std::string path = dir.path() + "/file";

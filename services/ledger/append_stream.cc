@@ -31,10 +31,11 @@ void AppendStream::OnReadDone(bool ok) {
       batch->request.set_log(log_);
       in_flight_.push_back(batch);
       ++unanswered_;
+      submitting_ = true;
     }
   }
   if (batch != nullptr) Submit(batch);
-  Proceed([] {});
+  Proceed([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { submitting_ = false; });
 }
 
 void AppendStream::Submit(const std::shared_ptr<Batch>& batch) {
@@ -89,7 +90,7 @@ bool AppendStream::Advance() {
       writing_ = nullptr;
     }
   }
-  if (!Ending() && reading_ == nullptr && in_flight_.size() < kMaxInFlight) {
+  if (!Ending() && !submitting_ && reading_ == nullptr && in_flight_.size() < kMaxInFlight) {
     reading_ = std::make_shared<Batch>();
     StartRead(&reading_->request);
   }

@@ -57,6 +57,9 @@ class AppendStream final
   std::string log_ ABSL_GUARDED_BY(mutex_);
   std::deque<std::shared_ptr<Batch>> in_flight_ ABSL_GUARDED_BY(mutex_);  // in request order
   std::shared_ptr<Batch> reading_ ABSL_GUARDED_BY(mutex_);
+  // A batch is on its way to the log; the next is read when it has got there, so that entries take
+  // their indexes in the order of the requests.
+  bool submitting_ ABSL_GUARDED_BY(mutex_) = false;
   std::shared_ptr<Batch> writing_ ABSL_GUARDED_BY(mutex_);
   size_t unanswered_ ABSL_GUARDED_BY(mutex_) = 0;  // batches whose callback is still to come
   bool half_closed_ ABSL_GUARDED_BY(mutex_) = false;

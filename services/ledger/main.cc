@@ -31,6 +31,7 @@ struct Flags {
   std::string log = "tenants/default/logs/main";
   std::string witness_policy;
   bool deduplicate = true;
+  int64_t settle_bytes = 64 << 20;
   absl::Duration publish_interval = absl::Milliseconds(100);
   absl::Duration cosign_timeout = absl::Seconds(10);
 
@@ -60,6 +61,11 @@ absl::Status SetUp(const Flags& flags, runtime::Server& server) {
   ledger::FileLogStore::Options store_options;
   store_options.directory = flags.data;
   store_options.deduplicate = flags.deduplicate;
+  if (flags.settle_bytes <= 0) {
+    return absl::InvalidArgumentError("--settle-bytes must be more than 0");
+  }
+  store_options.settle_bytes = static_cast<uint64_t>(flags.settle_bytes);
+  store_options.journal_segment_bytes = store_options.settle_bytes / 2;
   ASSIGN_OR_RETURN(auto store, ledger::FileLogStore::Open(store_options));
   const ledger::FileLogStore* files = store.get();
 
@@ -100,6 +106,8 @@ int main(int argc, char** argv) {
   main.AddString("--witness-policy", &flags.witness_policy,
                  "C2SP tlog-policy file with the witnesses, their URLs and the quorum");
   main.AddBool("--deduplicate", &flags.deduplicate, "give the same entry the same index");
+  main.AddInt("--settle-bytes", &flags.settle_bytes,
+              "delete the journal after so many bytes of entries; a start replays about as much");
   main.AddDuration("--publish-interval", &flags.publish_interval,
                    "at least this long between checkpoints that nobody waits for");
   main.AddDuration("--cosign-timeout", &flags.cosign_timeout,

@@ -1,0 +1,496 @@
+// The ledger as a real process: killed under load, out of disk, started twice, given a damaged
+// folder.
+#include <grpcpp/grpcpp.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#include <atomic>
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "catch2/catch.hpp"
+#include "countersign/ledger/v1/ledger.grpc.pb.h"
+#include "libs/base/bytes.h"
+#include "libs/base/file.h"
+#include "libs/base/mutex.h"
+#include "libs/http/client.h"
+#include "libs/merkle/proof.h"
+#include "libs/note/checkpoint.h"
+#include "libs/runtime/channel.h"
+#include "libs/runtime/status.h"
+#include "libs/testing/child_process.h"
+#include "libs/testing/eventually.h"
+#include "libs/testing/matchers.h"
+#include "libs/testing/temp_dir.h"
+
+namespace countersign {
+namespace {
+
+namespace pb = ledger::v1;
+using absl::StatusCode;
+using testing::ChildProcess;
+using testing::Eventually;
+using testing::IsOk;
+using testing::RequireOk;
+using testing::StatusIs;
+using testing::TempDir;
+using Stub = pb::LedgerService::Stub;
+
+constexpr char kOrigin[] = "log.example/kill";
+constexpr char kLog[] = "tenants/default/logs/main";
+
+const std::string& Binary() {
+  static const std::string path = testing::Runfile("services/ledger/countersign-ledger");
+  return path;
+}
+
+// The flags of a ledger on `data` and free ports, which settles often.
+std::vector<std::string> Flags(const std::string& data) {
+  return {"--data=" + data,
+          absl::StrCat("--origin=", kOrigin),
+          "--listen=127.0.0.1:0",
+          "--http-listen=127.0.0.1:0",
+          "--admin-listen=127.0.0.1:0",
+          "--publish-interval=1ms",
+          "--settle-bytes=20000"};
+}
+
+std::unique_ptr<ChildProcess> StartLedger(const std::string& data) {
+  return ChildProcess::StartService(Binary(), Flags(data));
+}
+
+std::unique_ptr<Stub> Connect(const ChildProcess& ledger) {
+  return pb::LedgerService::NewStub(RequireOk(runtime::MakeChannel(ledger.grpc_address())));
+}
+
+template <typename Request, typename Response>
+absl::StatusOr<Response> Call(Stub* stub,
+                              grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                           Response*),
+                              const Request& request) {
+  const auto context = runtime::MakeContext(absl::Seconds(30));
+  Response response;
+  const grpc::Status status = (stub->*method)(context.get(), request, &response);
+  if (!status.ok()) return runtime::FromGrpcStatus(status);
+  return response;
+}
+
+absl::StatusOr<pb::BatchAppendEntriesResponse> Append(Stub* stub,
+                                                      const std::vector<std::string>& entries,
+                                                      pb::WaitLevel wait) {
+  pb::BatchAppendEntriesRequest request;
+  request.set_log(kLog);
+  *request.mutable_entries() = {entries.begin(), entries.end()};
+  request.set_wait(wait);
+  return Call(stub, &Stub::BatchAppendEntries, request);
+}
+
+std::vector<merkle::Hash> Hashes(const google::protobuf::RepeatedPtrField<std::string>& hashes) {
+  std::vector<merkle::Hash> result;
+  for (const std::string& hash : hashes) result.push_back(RequireOk(merkle::ToHash(hash)));
+  return result;
+}
+
+note::NoteVerifier LogKey(const std::string& data) {
+  const std::string vkey = RequireOk(base::ReadFile(data + "/log.vkey"));
+  return RequireOk(note::ParseVkey(absl::StripSuffix(vkey, "\n")));
+}
+
+absl::StatusOr<note::Checkpoint> OpenCheckpoint(absl::string_view note,
+                                                const note::NoteVerifier& key) {
+  return note::OpenCheckpoint(note, kOrigin, {&key, 1});
+}
+
+// Everything that the log has ever promised. Thread-safe.
+class Promises {
+ public:
+  // An acknowledged entry. Complains when another index was promised before.
+  void Acknowledged(const std::string& entry, uint64_t index) {
+    base::MutexLock lock(&mutex_);
+    const auto [known, is_new] = indexes_.emplace(entry, index);
+    if (!is_new && known->second != index) {
+      complaints_.push_back(absl::StrCat("'", entry, "' has index ", known->second, " and ", index));
+    }
+    if (is_new) ++acknowledged_;
+  }
+
+  // A checkpoint that was seen; a published one may not be smaller than those before it.
+  void Seen(const note::Checkpoint& checkpoint, bool published) {
+    base::MutexLock lock(&mutex_);
+    const auto [known, is_new] = roots_.emplace(checkpoint.size, checkpoint.root);
+    if (!is_new && known->second != checkpoint.root) {
+      complaints_.push_back(absl::StrCat("size ", checkpoint.size, " has two roots"));
+    }
+    if (!published) return;
+    if (checkpoint.size < published_) {
+      complaints_.push_back(absl::StrCat("published size ", checkpoint.size, " after ", published_));
+    }
+    published_ = std::max(published_, checkpoint.size);
+  }
+
+  void Complain(std::string complaint) {
+    base::MutexLock lock(&mutex_);
+    complaints_.push_back(std::move(complaint));
+  }
+
+  std::map<std::string, uint64_t> indexes() const {
+    base::MutexLock lock(&mutex_);
+    return indexes_;
+  }
+  std::map<uint64_t, merkle::Hash> roots() const {
+    base::MutexLock lock(&mutex_);
+    return roots_;
+  }
+  std::vector<std::string> complaints() const {
+    base::MutexLock lock(&mutex_);
+    return complaints_;
+  }
+  uint64_t published() const {
+    base::MutexLock lock(&mutex_);
+    return published_;
+  }
+  size_t acknowledged() const { return acknowledged_; }
+
+ private:
+  mutable base::Mutex mutex_;
+  std::map<std::string, uint64_t> indexes_ ABSL_GUARDED_BY(mutex_);
+  std::map<uint64_t, merkle::Hash> roots_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::string> complaints_ ABSL_GUARDED_BY(mutex_);
+  uint64_t published_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::atomic<size_t> acknowledged_{0};
+};
+
+// Appends until the ledger is gone. `name` makes its entries its own.
+void AppendUntilGone(Stub* stub, const std::string& name, uint32_t seed,
+                     const note::NoteVerifier& key, Promises* promises) {
+  std::mt19937 random(seed);
+  std::vector<std::string> mine;
+  for (int i = 0;; ++i) {
+    std::vector<std::string> entries;
+    for (uint32_t n = 1 + random() % 8; n > 0; --n) {
+      entries.push_back(absl::StrCat(name, "/", i, "/", n, std::string(random() % 300, '.')));
+    }
+    if (!mine.empty() && random() % 4 == 0) entries.push_back(mine[random() % mine.size()]);
+    const auto wait = static_cast<pb::WaitLevel>(1 + random() % 3);
+    const auto appended = Append(stub, entries, wait);
+    if (!appended.ok()) return;
+    for (int e = 0; e < appended->entries_size(); ++e) {
+      const pb::AppendedEntry& entry = appended->entries(e);
+      promises->Acknowledged(entries[static_cast<size_t>(e)], static_cast<uint64_t>(entry.index()));
+      mine.push_back(entries[static_cast<size_t>(e)]);
+    }
+    if (wait == pb::WAIT_LEVEL_SEQUENCED) continue;
+    const auto checkpoint = OpenCheckpoint(appended->checkpoint(), key);
+    if (checkpoint.ok()) {
+      promises->Seen(*checkpoint, /*published=*/false);
+    } else {
+      promises->Complain(checkpoint.status().ToString());
+    }
+  }
+}
+
+// Reads /checkpoint until the ledger is gone.
+void PollUntilGone(const std::string& url, const note::NoteVerifier& key, Promises* promises) {
+  http::Client client;
+  while (true) {
+    const auto got = client.Get(url, absl::Seconds(30));
+    if (!got.ok()) return;
+    if (got->status == 503) continue;  // nothing is published yet
+    const auto checkpoint = OpenCheckpoint(got->body_view(), key);
+    if (checkpoint.ok()) {
+      promises->Seen(*checkpoint, /*published=*/true);
+    } else {
+      promises->Complain(checkpoint.status().ToString());
+    }
+  }
+}
+
+// That the ledger keeps all that was promised.
+void CheckPromises(Stub* stub, const note::NoteVerifier& key, const Promises& promises) {
+  pb::GetCheckpointRequest request;
+  request.set_log(kLog);
+  request.set_unpublished(true);
+  const auto newest = RequireOk(Call(stub, &Stub::GetCheckpoint, request));
+  const note::Checkpoint head = RequireOk(OpenCheckpoint(newest.checkpoint(), key));
+
+  const std::map<std::string, uint64_t> indexes = promises.indexes();
+  for (auto entry = indexes.begin(); entry != indexes.end();) {
+    pb::BatchGetInclusionProofsRequest wanted;
+    wanted.set_log(kLog);
+    wanted.set_tree_size(static_cast<int64_t>(head.size));
+    const auto begin = entry;
+    for (; entry != indexes.end() && wanted.leaf_hashes_size() < 1000; ++entry) {
+      wanted.add_leaf_hashes(std::string(base::AsBytes(merkle::LeafHash(entry->first))));
+    }
+    const auto proofs = RequireOk(Call(stub, &Stub::BatchGetInclusionProofs, wanted));
+    int i = 0;
+    for (auto proven = begin; proven != entry; ++proven, ++i) {
+      const pb::InclusionProof& proof = proofs.proofs(i);
+      REQUIRE(static_cast<uint64_t>(proof.index()) == proven->second);
+      REQUIRE_THAT(
+          merkle::VerifyInclusion(proven->second, head.size, merkle::LeafHash(proven->first),
+                                  Hashes(proof.hashes()), head.root),
+          IsOk());
+    }
+  }
+
+  const std::map<uint64_t, merkle::Hash> roots = promises.roots();
+  for (auto seen = roots.begin(); seen != roots.end();) {
+    pb::BatchGetConsistencyProofsRequest wanted;
+    wanted.set_log(kLog);
+    const auto begin = seen;
+    for (; seen != roots.end() && wanted.pairs_size() < 1000; ++seen) {
+      REQUIRE(seen->first <= head.size);
+      pb::TreeSizePair* pair = wanted.add_pairs();
+      pair->set_first_size(static_cast<int64_t>(seen->first));
+      pair->set_second_size(static_cast<int64_t>(head.size));
+    }
+    const auto proofs = RequireOk(Call(stub, &Stub::BatchGetConsistencyProofs, wanted));
+    int i = 0;
+    for (auto proven = begin; proven != seen; ++proven, ++i) {
+      REQUIRE_THAT(merkle::VerifyConsistency(proven->first, head.size,
+                                             Hashes(proofs.proofs(i).hashes()), proven->second,
+                                             head.root),
+                   IsOk());
+    }
+  }
+}
+
+TEST_CASE("Killed fifty times under load, the ledger keeps every promise") {
+  constexpr int kRounds = 50;
+  constexpr int kAppenders = 4;
+  const uint32_t seed = std::random_device()();
+  INFO("seed " << seed);
+  std::mt19937 random(seed);
+  TempDir dir;
+  Promises promises;
+  size_t acknowledged_in_round[kRounds] = {};
+
+  for (int round = 0; round < kRounds; ++round) {
+    INFO("round " << round);
+    if (round % 5 == 4) {
+      // While it recovers: the moment is random, nothing is waited for.
+      ChildProcess starting(Binary(), Flags(dir.path()));
+      std::this_thread::sleep_for(std::chrono::microseconds(random() % 150'000));
+      starting.Kill();
+    }
+    const auto ledger = StartLedger(dir.path());
+    const auto stub = Connect(*ledger);
+    const note::NoteVerifier key = LogKey(dir.path());
+    const auto published = RequireOk(http::Client().Get(
+        absl::StrCat("http://", ledger->http_address(), "/checkpoint"), absl::Seconds(30)));
+    if (published.status == 200) {
+      promises.Seen(RequireOk(OpenCheckpoint(published.body_view(), key)), /*published=*/true);
+    }
+    CheckPromises(stub.get(), key, promises);
+
+    const size_t before = promises.acknowledged();
+    std::vector<std::thread> threads;
+    for (int a = 0; a < kAppenders; ++a) {
+      threads.emplace_back(AppendUntilGone, stub.get(), absl::StrCat(round, "/", a),
+                           seed + static_cast<uint32_t>(round * kAppenders + a), key, &promises);
+    }
+    threads.emplace_back(PollUntilGone,
+                         absl::StrCat("http://", ledger->http_address(), "/checkpoint"), key,
+                         &promises);
+    // Some way into the load, at no particular point of it.
+    const size_t enough = before + random() % 300;
+    const bool loaded = Eventually([&] { return promises.acknowledged() >= enough; });
+    std::this_thread::sleep_for(std::chrono::microseconds(random() % 5'000));
+    ledger->Kill();
+    for (std::thread& thread : threads) thread.join();
+    INFO(ledger->output());
+    REQUIRE(loaded);
+    CHECK(promises.complaints() == std::vector<std::string>());
+    acknowledged_in_round[round] = promises.acknowledged() - before;
+  }
+
+  const auto ledger = StartLedger(dir.path());
+  const auto stub = Connect(*ledger);
+  const note::NoteVerifier key = LogKey(dir.path());
+  CheckPromises(stub.get(), key, promises);
+  // What was acknowledged is read back, byte for byte, under its index.
+  std::map<uint64_t, std::string> entries;
+  for (const auto& [entry, index] : promises.indexes()) entries.emplace(index, entry);
+  REQUIRE(entries.size() == promises.acknowledged());
+  pb::ListEntriesRequest list;
+  list.set_log(kLog);
+  list.set_page_size(1000);
+  size_t found = 0;
+  do {
+    const auto page = RequireOk(Call(stub.get(), &Stub::ListEntries, list));
+    for (const pb::Entry& entry : page.entries()) {
+      const auto promised = entries.find(static_cast<uint64_t>(entry.index()));
+      if (promised == entries.end()) continue;
+      REQUIRE(promised->second == entry.data());
+      ++found;
+    }
+    list.set_page_token(page.next_page_token());
+  } while (!list.page_token().empty());
+  CHECK(found == entries.size());
+  // An entry keeps its index over every restart.
+  for (int i = 0; i < 20; ++i) {
+    auto promised = entries.begin();
+    std::advance(promised, random() % entries.size());
+    const auto again = RequireOk(Append(stub.get(), {promised->second}, pb::WAIT_LEVEL_COSIGNED));
+    CHECK(again.entries(0).duplicate());
+    CHECK(static_cast<uint64_t>(again.entries(0).index()) == promised->first);
+  }
+  CHECK(promises.published() > 0);
+  CHECK(base::FileExists(dir.path() + "/state"));  // there was something settled to recover from
+  CHECK(ledger->Stop() == 0);
+  size_t rounds_with_load = 0;
+  for (const size_t acknowledged : acknowledged_in_round) rounds_with_load += acknowledged > 0;
+  CHECK(rounds_with_load > kRounds / 2);
+}
+
+// Makes the files of a running process end at `bytes`, as a full disk would.
+void LimitFileSize(pid_t pid, rlim_t bytes) {
+  rlimit limit;
+  REQUIRE(prlimit(pid, RLIMIT_FSIZE, nullptr, &limit) == 0);
+  limit.rlim_cur = std::min(bytes, limit.rlim_max);
+  REQUIRE(prlimit(pid, RLIMIT_FSIZE, &limit, nullptr) == 0);
+}
+
+TEST_CASE("A disk that fills up refuses appends, loses nothing, and takes more once it has room") {
+  TempDir dir;
+  // The shell makes the limit an error to the ledger, as ENOSPC is, not a signal that ends it.
+  std::vector<std::string> arguments = {"-c", "trap '' XFSZ; exec \"$0\" \"$@\"", Binary()};
+  for (const std::string& flag : Flags(dir.path())) {
+    if (!absl::StartsWith(flag, "--settle-bytes")) arguments.push_back(flag);
+  }
+  const auto ledger = ChildProcess::StartService("/bin/sh", arguments);
+  const auto stub = Connect(*ledger);
+  const note::NoteVerifier key = LogKey(dir.path());
+  Promises promises;
+  const auto append = [&](const std::string& entry) {
+    const auto appended = Append(stub.get(), {entry}, pb::WAIT_LEVEL_INTEGRATED);
+    if (appended.ok()) {
+      promises.Acknowledged(entry, static_cast<uint64_t>(appended->entries(0).index()));
+    }
+    return appended.status();
+  };
+  LimitFileSize(ledger->pid(), 200'000);
+  absl::Status refused;
+  int accepted = 0;
+  for (; refused.ok() && accepted < 100; ++accepted) {
+    refused = append(absl::StrCat(accepted, std::string(30'000, 'x')));
+  }
+  CHECK_THAT(refused, StatusIs(StatusCode::kResourceExhausted, "journal"));
+  CHECK(accepted < 8);
+  // A large entry found no room; the log goes on, and smaller ones still fit.
+  CHECK_THAT(append("small"), IsOk());
+  CHECK_THAT(append(std::string(30'000, 'y')), StatusIs(StatusCode::kResourceExhausted));
+  CheckPromises(stub.get(), key, promises);
+
+  LimitFileSize(ledger->pid(), RLIM_INFINITY);
+  CHECK_THAT(append(std::string(30'000, 'y')), IsOk());
+  CHECK_THAT(append(absl::StrCat("z", std::string(30'000, 'z'))), IsOk());
+  CheckPromises(stub.get(), key, promises);
+  // And the checkpoint follows.
+  pb::GetCheckpointRequest request;
+  request.set_log(kLog);
+  CHECK(Eventually([&] {
+    const auto published = Call(stub.get(), &Stub::GetCheckpoint, request);
+    return published.ok() &&
+           static_cast<size_t>(published->tree_size()) == promises.indexes().size();
+  }));
+  ledger->Kill();
+  const auto restarted = StartLedger(dir.path());
+  CheckPromises(Connect(*restarted).get(), key, promises);
+}
+
+TEST_CASE("A second ledger on one data folder is refused") {
+  TempDir dir;
+  const auto first = StartLedger(dir.path());
+  ChildProcess second(Binary(), Flags(dir.path()));
+  CHECK(second.Wait() == 1);
+  CHECK(absl::StrContains(second.output(), absl::StrCat("the data folder ", dir.path(),
+                                                        " is in use by another process (id ",
+                                                        first->pid(), ")")));
+  // The first one is unharmed.
+  CHECK_THAT(Append(Connect(*first).get(), {"a"}, pb::WAIT_LEVEL_COSIGNED), IsOk());
+  CHECK(first->Stop() == 0);
+}
+
+TEST_CASE("A port in use is named") {
+  TempDir dir;
+  const auto first = StartLedger(dir.path() + "/first");
+  const std::pair<const char*, std::string> taken[] = {{"--listen=", first->grpc_address()},
+                                                       {"--http-listen=", first->http_address()},
+                                                       {"--admin-listen=", first->admin_address()}};
+  for (const auto& [flag, address] : taken) {
+    std::vector<std::string> flags = Flags(dir.path() + "/second");
+    for (std::string& given : flags) {
+      if (absl::StartsWith(given, flag)) given = absl::StrCat(flag, address);
+    }
+    ChildProcess second(Binary(), flags);
+    CHECK(second.Wait() == 1);
+    CHECK(absl::StrContains(second.output(), address));
+  }
+}
+
+// A folder with 600 entries, and its log stopped.
+void MakeLog(const std::string& data) {
+  const auto ledger = StartLedger(data);
+  const auto stub = Connect(*ledger);
+  for (int i = 0; i < 6; ++i) {
+    std::vector<std::string> entries;
+    for (int e = 0; e < 100; ++e) entries.push_back(absl::StrCat(i, "/", e, std::string(60, '.')));
+    RequireOk(Append(stub.get(), entries, pb::WAIT_LEVEL_COSIGNED));
+  }
+  REQUIRE(Eventually([&] { return base::FileExists(data + "/state"); }));
+  REQUIRE(ledger->Stop() == 0);
+}
+
+TEST_CASE("A damaged data folder is refused and the damage named") {
+  TempDir dir;
+  const std::string data = dir.path() + "/data";
+  MakeLog(data);
+  const auto refused = [&](const std::string& reason) {
+    ChildProcess ledger(Binary(), Flags(data));
+    CHECK(ledger.Wait() == 1);
+    INFO(ledger.output());
+    CHECK(absl::StrContains(ledger.output(), reason));
+  };
+  std::vector<std::string> segments;
+  for (const auto& file : std::filesystem::directory_iterator(data + "/journal")) {
+    segments.push_back(file.path().string());
+  }
+  std::sort(segments.begin(), segments.end());
+  SECTION("the journal is gone") {
+    std::filesystem::remove_all(data + "/journal");
+    refused("/journal");
+  }
+  SECTION("the journal's end is gone, and what else would tell") {
+    std::filesystem::resize_file(segments.back(), std::filesystem::file_size(segments.back()) / 2);
+    std::filesystem::remove_all(data + "/dedup");
+    refused("the log published a checkpoint of size 600");
+  }
+  SECTION("a tile is gone") {
+    std::filesystem::remove(data + "/public/tile/0/000");
+    refused("/public/tile/0/000 is missing");
+  }
+  SECTION("the state is garbage") {
+    RequireOk(base::WriteFileAtomically(data + "/state", "garbage"));
+    refused("/state is not a ledger state file");
+  }
+  SECTION("it is the folder of another log") {
+    std::vector<std::string> flags = Flags(data);
+    flags[1] = "--origin=other.example/log";
+    ChildProcess ledger(Binary(), flags);
+    CHECK(ledger.Wait() == 1);
+    CHECK(absl::StrContains(ledger.output(), kOrigin));
+  }
+}
+
+}  // namespace
+}  // namespace countersign
