@@ -1,7 +1,7 @@
 #include "cli/up.h"
 
+#include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -349,6 +349,10 @@ void Withdraw(const UpOptions& options) {
 }
 
 absl::Status Up(UpOptions options) {
+  // Ours alone: who waits at its other end sees it close when this process ends.
+  if (options.ready_fd >= 0 && fcntl(options.ready_fd, F_SETFD, FD_CLOEXEC) != 0) {
+    return base::ErrnoStatus(errno, absl::StrCat("--ready-fd ", options.ready_fd));
+  }
   RETURN_IF_ERROR(base::EnsureDirectory(options.data, 0700));
   ASSIGN_OR_RETURN(options.data, AbsolutePath(options.data));
   ASSIGN_OR_RETURN(const auto lock, base::DirectoryLock::Acquire(options.data));
