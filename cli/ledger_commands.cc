@@ -44,10 +44,14 @@ pb::WaitLevel ParseWait(const std::string& wait) {
 
 absl::StatusOr<std::string> ReadEntry(const std::string& file) {
   ASSIGN_OR_RETURN(std::string entry, base::ReadFile(file));
-  if (entry.empty() || entry.size() > kMaxEntryBytes) {
+  if (entry.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(file, " is empty; an entry has 1 to ", kMaxEntryBytes, " bytes"));
+  }
+  if (entry.size() > kMaxEntryBytes) {
     return absl::InvalidArgumentError(
         absl::StrCat(file, " has ", entry.size(), " bytes; an entry has 1 to ", kMaxEntryBytes,
-                     ". `countersign sign` logs the signature of larger files"));
+                     ". `countersign sign` logs the signature of files of any size"));
   }
   return entry;
 }

@@ -38,8 +38,8 @@ void PrintFacts(const Verdict& verdict, Output* output) {
                                       " in a tree of ", verdict.tree_size));
   }
   if (!verdict.witnesses.empty()) {
-    output->Field("Public since", absl::StrCat(FormatUtc(Earliest(verdict.witnesses)),
-                                               " or before (first cosignature)"));
+    output->Field("Public by",
+                  absl::StrCat(FormatUtc(Earliest(verdict.witnesses)), ", the first cosignature"));
   }
   const char* label = "Witnesses";
   for (const WitnessFact& witness : verdict.witnesses) {
