@@ -71,10 +71,12 @@ install_packages() {
     apt-get -q install -y --no-install-recommends "${missing[@]}"
 }
 
-# bazel, on the Java that it needs, with a cache outside the tree that every clone shares.
+# bazel, on the Java that it needs, with a cache outside the tree that every clone shares. Progress is
+# its own on a terminal, and a line now and then elsewhere.
 run_bazel() {
-  local command=$1 java=/usr/lib/jvm/java-17-openjdk-$(dpkg --print-architecture)
+  local command=$1 java=/usr/lib/jvm/java-17-openjdk-$(dpkg --print-architecture) progress=()
   shift
+  [ -t 2 ] || progress=(--show_progress_rate_limit=20)
   (cd "$ROOT" && bazel --server_javabase="$java" "$command" --disk_cache="$CACHE/bazel" \
-    --color="$([ -t 1 ] && echo yes || echo no)" "$@" 2> >(grep -v 'Xverify:none' >&2))
+    "${progress[@]}" "$@")
 }
