@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <thread>
@@ -350,14 +351,19 @@ TEST_CASE("However two forks race, the witness cosigns one of them only") {
     std::string fork;
   };
   std::vector<std::vector<Cosigned>> cosigned(kThreads);
+  // Two forks of each log; threads use no assertions, which are not thread-safe.
+  std::vector<std::unique_ptr<TestLog>> logs;
   for (int i = 0; i < kLogs; ++i) {
-    RequireOk(witness->AddLog("", {TestLog(absl::StrCat("example.com/", i)).vkey()}));
+    for (const char* fork : {"even", "odd"}) {
+      logs.push_back(std::make_unique<TestLog>(absl::StrCat("example.com/", i), fork));
+    }
+    RequireOk(witness->AddLog("", {logs.back()->vkey()}));
   }
   std::vector<std::thread> threads;
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < kLogs; ++i) {
-        const TestLog log(absl::StrCat("example.com/", i), t % 2 == 0 ? "even" : "odd");
+        const TestLog& log = *logs[2 * i + t % 2];
         uint64_t old_size = 0;
         for (uint64_t step = 0; step < 2 * kLargest; ++step) {
           const uint64_t size = std::min(old_size + 1 + (t + step) % 2, kLargest);
