@@ -27,6 +27,7 @@ namespace {
 
 constexpr absl::Duration kReadyInterval = absl::Milliseconds(50);
 constexpr absl::Duration kStopLimit = absl::Seconds(28);
+constexpr absl::Duration kBurst = absl::Seconds(1);
 // A child that ran for so long starts its back-off anew.
 constexpr absl::Duration kStable = absl::Seconds(60);
 
@@ -52,7 +53,8 @@ std::string WithPort(const std::string& address, int port) {
 // Where a listen address is reached from this machine.
 std::string Reachable(const std::string& address) {
   for (const absl::string_view any : {"0.0.0.0:", "[::]:"}) {
-    if (absl::StartsWith(address, any)) return absl::StrCat("127.0.0.1:", address.substr(any.size()));
+    if (absl::StartsWith(address, any))
+      return absl::StrCat("127.0.0.1:", address.substr(any.size()));
   }
   return address;
 }
@@ -115,7 +117,7 @@ absl::Status Supervisor::Launch(Child* child) {
   process.binary = child->binary;
   process.args = std::move(args);
   process.log_file = LogFile(*child);
-  struct stat log{};
+  struct stat log {};
   child->log_start = stat(process.log_file.c_str(), &log) == 0 ? log.st_size : 0;
   ASSIGN_OR_RETURN(child->process, runtime::Subprocess::Start(process));
   child->listening = false;
@@ -230,9 +232,9 @@ absl::Status Supervisor::WaitUntilReady(Child* child, absl::Time deadline) {
                           : std::string(ready.status().message());
     }
     if (absl::Now() >= deadline) {
-      return absl::DeadlineExceededError(absl::StrCat(
-          "the ", child->name, " service is not ready in time: ", reason, "; see ",
-          LogFile(*child)));
+      return absl::DeadlineExceededError(absl::StrCat("the ", child->name,
+                                                      " service is not ready in time: ", reason,
+                                                      "; see ", LogFile(*child)));
     }
     Poll(child->listening ? std::min(deadline, absl::Now() + kReadyInterval) : deadline);
   }
@@ -240,8 +242,8 @@ absl::Status Supervisor::WaitUntilReady(Child* child, absl::Time deadline) {
 
 void Supervisor::HandleEnd(Child* child, int exit_code) {
   if (absl::Now() - child->started > kStable) child->failures = 0;
-  const absl::Duration backoff = std::min(
-      options_.max_backoff, options_.min_backoff * (1 << std::min(child->failures, 16)));
+  const absl::Duration backoff =
+      std::min(options_.max_backoff, options_.min_backoff * (1 << std::min(child->failures, 16)));
   ++child->failures;
   child->start_at = absl::Now() + backoff;
   child->listening = false;
@@ -288,8 +290,14 @@ absl::Status Supervisor::KeepRunning(const std::function<void()>& changed) {
 }
 
 void Supervisor::StopAll() {
-  const absl::Time limit = absl::Now() + kStopLimit;
-  const int signals_before = signals_;
+  const absl::Time began = absl::Now();
+  const absl::Time limit = began + kStopLimit;
+  int signals_before = signals_;
+  // Signals of one burst are one: a terminal and a script may both send theirs.
+  const auto impatient = [&] {
+    if (absl::Now() - began < kBurst) signals_before = signals_;
+    return signals_ > signals_before;
+  };
   while (!children_.empty()) {
     const std::string group(GroupOf(children_.back()->name));
     std::vector<Child*> stopping;
@@ -304,11 +312,10 @@ void Supervisor::StopAll() {
         return child->process != nullptr && child->process->Running();
       });
     };
-    while (running() && absl::Now() < deadline && signals_ == signals_before) Poll(deadline);
+    while (running() && absl::Now() < deadline && !impatient()) Poll(deadline);
     for (Child* child : stopping) {
       if (child->process != nullptr && child->process->Running()) {
-        std::fprintf(stderr, "the %s service did not stop in time and is killed\n",
-                     child->name.c_str());
+        std::fprintf(stderr, "the %s service did not stop and is killed\n", child->name.c_str());
       }
     }
     // Kills what is left.

@@ -29,9 +29,9 @@ class Supervisor {
     absl::Duration stop_timeout = absl::Seconds(6);
   };
 
-  // Addresses for --listen, --http-listen and --admin-listen; empty = the flag is left out. A service
-  // has an admin address. A port 0 is replaced by the port bound, so that a child that is started
-  // again keeps its address.
+  // Addresses for --listen, --http-listen and --admin-listen; empty = the flag is left out. A
+  // service has an admin address. A port 0 is replaced by the port bound, so that a child that is
+  // started again keeps its address.
   struct Listen {
     std::string grpc;
     std::string http;
@@ -66,8 +66,8 @@ class Supervisor {
                        std::vector<std::string> args);
 
   // Starts a service of runtime::Main and returns once it listens and its /readyz answers 200.
-  // Unavailable, with its last words, when it ends; DeadlineExceeded after `timeout`. The child lives
-  // as long as this object.
+  // Unavailable, with its last words, when it ends; DeadlineExceeded after `timeout`. The child
+  // lives as long as this object.
   absl::StatusOr<Child*> Start(const std::string& name, const std::string& binary, Listen listen,
                                std::vector<std::string> args, absl::Duration timeout);
 
@@ -76,8 +76,8 @@ class Supervisor {
   absl::Status KeepRunning(const std::function<void()>& changed);
 
   // SIGTERM to all in reverse order of Start, each waited for before the next; children whose names
-  // differ only in a number at the end are told together. Those that do not end in time, or all on a
-  // second signal, are killed. At most 30 seconds in all.
+  // differ only in a number at the end are told together. Those that do not end in time, or all on
+  // a second signal a second later, are killed. At most 30 seconds in all.
   void StopAll();
 
   const std::vector<std::unique_ptr<Child>>& children() const { return children_; }

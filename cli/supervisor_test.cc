@@ -78,16 +78,18 @@ TEST_CASE("a service that does not get ready in time is an error that says why")
 
 TEST_CASE("a binary that is not there is an error") {
   Fixture fixture;
-  CHECK_THAT(fixture.supervisor->Start("gone", "/no/such/binary", kFreePorts, {}, absl::Seconds(60)),
-             StatusIs(absl::StatusCode::kNotFound, "/no/such/binary"));
+  CHECK_THAT(
+      fixture.supervisor->Start("gone", "/no/such/binary", kFreePorts, {}, absl::Seconds(60)),
+      StatusIs(absl::StatusCode::kNotFound, "/no/such/binary"));
 }
 
 TEST_CASE("a child that is run once succeeds or says why not") {
   Fixture fixture;
   CHECK_THAT(fixture.supervisor->RunOnce("init", fixture.binary, {"--init"}), IsOk());
   CHECK(fixture.Log("init") == "number 0, pause 1000 ms\n");
-  CHECK_THAT(fixture.supervisor->RunOnce("init", fixture.binary, {"--init", "--setup-error=no key"}),
-             StatusIs(absl::StatusCode::kUnavailable, "init failed with exit code 1: echo: no key"));
+  CHECK_THAT(
+      fixture.supervisor->RunOnce("init", fixture.binary, {"--init", "--setup-error=no key"}),
+      StatusIs(absl::StatusCode::kUnavailable, "init failed with exit code 1: echo: no key"));
   CHECK(fixture.supervisor->children().empty());
 }
 

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
@@ -219,8 +220,8 @@ absl::Status Suite::StartWitnesses() {
   return absl::OkStatus();
 }
 
-// trust/policy for the ledger and for people, trust/trust.json for the verify service. A majority of
-// the witnesses is the quorum: one may be down.
+// trust/policy for the ledger and for people, trust/trust.json for the verify service. A majority
+// of the witnesses is the quorum: one may be down.
 absl::Status Suite::WriteTrust() {
   std::string text = absl::StrCat("log ", log_vkey_, "\n");
   std::string members;
@@ -254,23 +255,23 @@ absl::Status Suite::Start() {
                                 {"--data=" + Folder("ledger"), "--origin=" + options_.origin,
                                  "--witness-policy=" + policy_}));
   ASSIGN_OR_RETURN(
-      sign_, StartService("sign", sign_binary_,
-                          {Listen(kSignPort), "", Listen(kSignPort + kAdminOffset)},
-                          {"--data=" + Folder("sign"), "--ledger=" + Reach(ledger_->ports.grpc)}));
-  ASSIGN_OR_RETURN(
-      verify_, StartService("verify", verify_binary_,
-                            {Listen(kVerifyPort), "", Listen(kVerifyPort + kAdminOffset)},
-                            {"--trust=" + Folder("trust/trust.json")}));
+      sign_,
+      StartService("sign", sign_binary_, {Listen(kSignPort), "", Listen(kSignPort + kAdminOffset)},
+                   {"--data=" + Folder("sign"), "--ledger=" + Reach(ledger_->ports.grpc)}));
+  ASSIGN_OR_RETURN(verify_,
+                   StartService("verify", verify_binary_,
+                                {Listen(kVerifyPort), "", Listen(kVerifyPort + kAdminOffset)},
+                                {"--trust=" + Folder("trust/trust.json")}));
   std::vector<std::string> args = {
       "--sign=" + Reach(sign_->ports.grpc), "--verify=" + Reach(verify_->ports.grpc),
       "--ledger=" + Reach(ledger_->ports.grpc), "--ledger-http=" + HttpUrl(*ledger_)};
   for (const Witness& witness : witnesses_) {
     args.push_back(absl::StrCat("--witness-http=", witness.name, "=", HttpUrl(*witness.child)));
   }
-  ASSIGN_OR_RETURN(gateway_, StartService("gateway", gateway_binary_,
-                                          {"", Listen(options_.gateway_port),
-                                           Listen(kGatewayAdminPort)},
-                                          std::move(args)));
+  ASSIGN_OR_RETURN(gateway_,
+                   StartService("gateway", gateway_binary_,
+                                {"", Listen(options_.gateway_port), Listen(kGatewayAdminPort)},
+                                std::move(args)));
   return absl::OkStatus();
 }
 
@@ -335,8 +336,8 @@ absl::Status CheckOptions(const UpOptions& options) {
 }
 
 absl::Status Announce(const UpOptions& options, const Suite& suite) {
-  RETURN_IF_ERROR(base::WriteFileAtomically(suite.data() + "/endpoints.json",
-                                            suite.EndpointsJson()));
+  RETURN_IF_ERROR(
+      base::WriteFileAtomically(suite.data() + "/endpoints.json", suite.EndpointsJson()));
   if (!options.ready_file.empty()) {
     RETURN_IF_ERROR(base::WriteFileAtomically(options.ready_file, suite.EndpointsJson()));
   }
@@ -362,10 +363,14 @@ absl::Status Up(UpOptions options) {
   RETURN_IF_ERROR(base::EnsureDirectory(options.data + "/run"));
 
   ASSIGN_OR_RETURN(const auto supervisor,
-                   Supervisor::Create({.log_folder = options.data + "/log",
-                                       .run_folder = options.data + "/run"}));
+                   Supervisor::Create(
+                       {.log_folder = options.data + "/log", .run_folder = options.data + "/run"}));
   Suite suite(options, supervisor.get());
   absl::Status status = suite.Start();
+  if (!options.any_port && absl::StrContains(status.message(), "in use")) {
+    status = absl::Status(status.code(),
+                          absl::StrCat(status.message(), "; --any-port takes free ports instead"));
+  }
   if (status.ok()) status = Announce(options, suite);
   if (status.ok()) {
     if (options.json) {

@@ -31,8 +31,7 @@ using nlohmann::json;
 
 std::unique_ptr<ChildProcess> StartUp(const std::string& data,
                                       const std::vector<std::string>& more = {}) {
-  std::vector<std::string> args = {"--data",    data,      "up", "--any-port",
-                                   "--bin-dir", Runfile("")};
+  std::vector<std::string> args = {"--data", data, "up", "--any-port", "--bin-dir", Runfile("")};
   args.insert(args.end(), more.begin(), more.end());
   return std::make_unique<ChildProcess>(Runfile("cli/countersign"), std::move(args));
 }
@@ -167,8 +166,8 @@ TEST_CASE("what is wrong with the start is said in one line") {
   ChildProcess no_binaries(Runfile("cli/countersign"),
                            {"--data", dir.path(), "up", "--bin-dir", dir.path()});
   CHECK(no_binaries.Wait() == 1);
-  CHECK_THAT(no_binaries.output(), Catch::Contains("no binary of the sign service") &&
-                                       Catch::Contains("--bin-dir"));
+  CHECK_THAT(no_binaries.output(),
+             Catch::Contains("no binary of the sign service") && Catch::Contains("--bin-dir"));
   REQUIRE(base::WriteFileAtomically(dir.path() + "/ledger", "a file, not a folder").ok());
   auto no_folder = StartUp(dir.path());
   CHECK(no_folder->Wait() == 1);

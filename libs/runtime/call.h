@@ -29,9 +29,10 @@ class ThreadPool;
 
 namespace countersign::runtime {
 
-// Ends a call whose reactor is at hand. Every unary handler ends by this or by one of the two below:
-// they tell metrics and access log how the call went. (A handler that calls Finish itself is counted
-// too, but more slowly, by an interceptor.) A failure returns the request id in its trailers.
+// Ends a call whose reactor is at hand. Every unary handler ends by this or by one of the two
+// below: they tell metrics and access log how the call went. (A handler that calls Finish itself is
+// counted too, but more slowly, by an interceptor.) A failure returns the request id in its
+// trailers.
 void FinishCall(grpc::CallbackServerContext* context, grpc::ServerUnaryReactor* reactor,
                 const absl::Status& status);
 
@@ -45,8 +46,8 @@ grpc::ServerUnaryReactor* FinishUnary(grpc::CallbackServerContext* context,
 grpc::ServerUnaryReactor* RunUnary(grpc::CallbackServerContext* context, base::ThreadPool* executor,
                                    std::function<absl::Status()> function);
 
-// The id that this call's log lines carry: the caller's x-request-id, or one made up when it sent none
-// or an unusable one (a server of runtime::Main; else ""). Thread-safe.
+// The id that this call's log lines carry: the caller's x-request-id, or one made up when it sent
+// none or an unusable one (a server of runtime::Main; else ""). Thread-safe.
 std::string RequestId(const grpc::ServerContextBase& context);
 
 // When the call ends; InfiniteFuture when the caller set no deadline.

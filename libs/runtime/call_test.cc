@@ -49,8 +49,8 @@ absl::Status CallEcho(InProcessServer* server, const std::string& message, absl:
   const auto context = MakeContext(timeout);
   test::v1::EchoRequest request;
   request.set_message(message);
-  return FromGrpcStatus(test::v1::EchoService::NewStub(server->channel())
-                            ->Echo(context.get(), request, response));
+  return FromGrpcStatus(
+      test::v1::EchoService::NewStub(server->channel())->Echo(context.get(), request, response));
 }
 
 TEST_CASE("a call is answered with what its function on the executor returns") {
@@ -109,8 +109,8 @@ TEST_CASE("a call made for another one inherits its request id, trace and deadli
   const auto context = MakeContext(absl::Seconds(50), "req-1");
   context->AddMetadata("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
   test::v1::EchoResponse response;
-  RequireOk(FromGrpcStatus(test::v1::EchoService::NewStub(front_server.channel())
-                               ->Echo(context.get(), {}, &response)));
+  RequireOk(FromGrpcStatus(
+      test::v1::EchoService::NewStub(front_server.channel())->Echo(context.get(), {}, &response)));
   CHECK(response.request_id() == "req-1");
   CHECK(response.traceparent() == "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
   CHECK(response.deadline_ms() > 0);

@@ -19,8 +19,8 @@ namespace countersign::runtime {
 
 // Paths of PEM files. All empty: plain text, for loopback.
 struct ClientTls {
-  std::string ca_file;      // who signed the server's certificate
-  std::string cert_file;    // ours, for mTLS; with key_file or not at all
+  std::string ca_file;    // who signed the server's certificate
+  std::string cert_file;  // ours, for mTLS; with key_file or not at all
   std::string key_file;
   std::string server_name;  // checked in the server's certificate instead of the address's host
 

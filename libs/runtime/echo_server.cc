@@ -12,9 +12,8 @@
 
 int main(int argc, char** argv) {
   namespace runtime = countersign::runtime;
-  runtime::Main main({.name = "echo",
-                      .description = "Answers what it is sent.",
-                      .listen = "127.0.0.1:0"});
+  runtime::Main main(
+      {.name = "echo", .description = "Answers what it is sent.", .listen = "127.0.0.1:0"});
   std::string setup_error;
   std::string drain_pipe;
   std::string ready_error;
@@ -41,7 +40,8 @@ int main(int argc, char** argv) {
     server.AddService(service, "countersign.runtime.test.v1.EchoService");
     server.ServeHttp([](countersign::http::Request request,
                         std::function<void(countersign::http::Response)> respond) {
-      respond(countersign::http::MakeResponse(200, "text/plain", "you asked for " + request.target));
+      respond(
+          countersign::http::MakeResponse(200, "text/plain", "you asked for " + request.target));
     });
     server.metrics()->AddCounter("countersign_echo_starts_total", "Starts.")->Increment();
     if (!ready_error.empty()) {

@@ -26,9 +26,8 @@ grpc::ServerUnaryReactor* EchoService::Echo(grpc::CallbackServerContext* context
     response->set_traceparent(trace->second.data(), trace->second.size());
   }
   const absl::Time deadline = Deadline(*context);
-  response->set_deadline_ms(deadline == absl::InfiniteFuture()
-                                ? -1
-                                : absl::ToInt64Milliseconds(deadline - absl::Now()));
+  response->set_deadline_ms(
+      deadline == absl::InfiniteFuture() ? -1 : absl::ToInt64Milliseconds(deadline - absl::Now()));
   return FinishUnary(context, absl::OkStatus());
 }
 
@@ -76,8 +75,7 @@ grpc::ServerUnaryReactor* EchoService::EchoDirectly(grpc::CallbackServerContext*
 
 grpc::ServerBidiReactor<test::v1::EchoRequest, test::v1::EchoResponse>* EchoService::EchoStream(
     grpc::CallbackServerContext* context) {
-  class Reactor
-      : public grpc::ServerBidiReactor<test::v1::EchoRequest, test::v1::EchoResponse> {
+  class Reactor : public grpc::ServerBidiReactor<test::v1::EchoRequest, test::v1::EchoResponse> {
    public:
     Reactor() { StartRead(&request_); }
     void OnReadDone(bool ok) override {

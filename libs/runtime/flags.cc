@@ -38,7 +38,8 @@ void* FlagSet::AddDuration(const std::string& name, absl::Duration* value,
           name,
           [name, value](const std::string& text) {
             if (!absl::ParseDuration(text, value) || *value < absl::ZeroDuration()) {
-              throw CLI::ValidationError(name, "'" + text + "' is no duration such as 90s or 1h30m");
+              throw CLI::ValidationError(name,
+                                         "'" + text + "' is no duration such as 90s or 1h30m");
             }
           },
           help)

@@ -322,7 +322,8 @@ absl::Status Main::Impl::Serve(const std::function<absl::Status(Server&)>& setup
   if (state->http_handler) {
     http::ServerOptions server_options;
     server_options.address = common.http_listen;
-    server_options.threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 8u));
+    server_options.threads =
+        static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 8u));
     server_options.max_body_bytes = static_cast<size_t>(common.max_message_bytes);
     ASSIGN_OR_RETURN(http, http::Server::Listen(server_options, state->http_handler));
     ports.http = http->port();
@@ -450,9 +451,8 @@ int Main::Run(int argc, char** argv, const std::function<absl::Status(Server&)>&
   signal(SIGPIPE, SIG_IGN);
 
   absl::Status status;
-  const auto action =
-      std::find_if(impl_->actions.begin(), impl_->actions.end(),
-                   [](const std::unique_ptr<Impl::Action>& a) { return a->asked; });
+  const auto action = std::find_if(impl_->actions.begin(), impl_->actions.end(),
+                                   [](const std::unique_ptr<Impl::Action>& a) { return a->asked; });
   if (action != impl_->actions.end()) {
     pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
     status = (*action)->function();

@@ -2,7 +2,8 @@
 //
 //   int main(int argc, char** argv) {
 //     countersign::runtime::Main main({.name = "sign", .description = "…",
-//                                      .listen = "127.0.0.1:7101", .admin_listen = "127.0.0.1:7201"});
+//                                      .listen = "127.0.0.1:7101", .admin_listen =
+//                                      "127.0.0.1:7201"});
 //     std::string data;
 //     main.AddString("--data", &data, "folder of the keys").Required();
 //     return main.Run(argc, argv, [&](countersign::runtime::Server& server) -> absl::Status {

@@ -115,8 +115,8 @@ std::future<grpc::Status> StartHold(const std::shared_ptr<grpc::Channel>& channe
   test::v1::AwaitHoldRequest request;
   request.set_count(count);
   test::v1::AwaitHoldResponse response;
-  RequireOk(FromGrpcStatus(
-      EchoService::NewStub(channel)->AwaitHold(context.get(), request, &response)));
+  RequireOk(
+      FromGrpcStatus(EchoService::NewStub(channel)->AwaitHold(context.get(), request, &response)));
   return held;
 }
 
@@ -189,8 +189,8 @@ TEST_CASE("the status of every kind of call is in the metrics") {
   test::v1::EchoRequest request;
   test::v1::EchoResponse response;
   const auto line = [](const std::string& method, const std::string& code) {
-    return absl::StrCat("grpc_service=\"", kService, "\",grpc_method=\"", method,
-                        "\",grpc_code=\"", code, "\"} ");
+    return absl::StrCat("grpc_service=\"", kService, "\",grpc_method=\"", method, "\",grpc_code=\"",
+                        code, "\"} ");
   };
   const auto echo_directly = [&](const std::string& message) {
     request.set_message(message);
@@ -303,9 +303,9 @@ TEST_CASE("a call that never ends does not keep the process longer than the drai
 
 TEST_CASE("an address in use is one clear line and exit code 1") {
   auto first = StartEcho();
-  for (const std::string& flag : {"--listen=" + first->grpc_address(),
-                                  "--http-listen=" + first->http_address(),
-                                  "--admin-listen=" + first->admin_address()}) {
+  for (const std::string& flag :
+       {"--listen=" + first->grpc_address(), "--http-listen=" + first->http_address(),
+        "--admin-listen=" + first->admin_address()}) {
     ChildProcess second(ServerBinary(), {flag, "--log-level=error"});
     CHECK(second.Wait() == 1);
     INFO(flag << ": " << second.output());
@@ -316,12 +316,9 @@ TEST_CASE("an address in use is one clear line and exit code 1") {
 
 TEST_CASE("a bad command line is one clear line and exit code 2") {
   const std::pair<std::string, std::string> cases[] = {
-      {"--no-such-flag", "--no-such-flag"},
-      {"--pause=soon", "'soon' is no duration"},
-      {"--number=many", "--number"},
-      {"--color=blue", "--color"},
-      {"--log-level=loud", "--log-level"},
-      {"--max-message-bytes=0", "--max-message-bytes"},
+      {"--no-such-flag", "--no-such-flag"}, {"--pause=soon", "'soon' is no duration"},
+      {"--number=many", "--number"},        {"--color=blue", "--color"},
+      {"--log-level=loud", "--log-level"},  {"--max-message-bytes=0", "--max-message-bytes"},
   };
   for (const auto& [flag, expected] : cases) {
     ChildProcess process(ServerBinary(), {flag});
@@ -364,8 +361,7 @@ TEST_CASE("a message over the limit is refused") {
   auto server = StartEcho({"--max-message-bytes=1000"});
   const auto channel = RequireOk(MakeChannel(server->grpc_address()));
   CHECK_THAT(Echo(channel, std::string(900, 'x')), IsOk());
-  CHECK_THAT(Echo(channel, std::string(1100, 'x')),
-             StatusIs(absl::StatusCode::kResourceExhausted));
+  CHECK_THAT(Echo(channel, std::string(1100, 'x')), StatusIs(absl::StatusCode::kResourceExhausted));
 }
 
 TEST_CASE("reflection is served unless it is turned off") {
@@ -384,8 +380,9 @@ TEST_CASE("reflection is served unless it is turned off") {
 class Authority {
  public:
   explicit Authority(const std::string& name) : prefix_(dir_.path() + "/" + name) {
-    Run(absl::StrCat("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 ",
-                     "-subj /CN=", name, " -keyout ", prefix_, ".key -out ", prefix_, ".crt"));
+    Run(absl::StrCat(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 ",
+        "-subj /CN=", name, " -keyout ", prefix_, ".key -out ", prefix_, ".crt"));
   }
 
   std::string certificate() const { return prefix_ + ".crt"; }

@@ -72,8 +72,8 @@ void AppendSample(std::string* out, absl::string_view name, absl::string_view su
                   absl::string_view value) {
   absl::StrAppend(out, name, suffix);
   if (!labels.empty() || !extra_label.empty()) {
-    absl::StrAppend(out, "{", labels, labels.empty() || extra_label.empty() ? "" : ",",
-                    extra_label, "}");
+    absl::StrAppend(out, "{", labels, labels.empty() || extra_label.empty() ? "" : ",", extra_label,
+                    "}");
   }
   absl::StrAppend(out, " ", value, "\n");
 }
@@ -243,7 +243,8 @@ Histogram* Metrics::AddHistogram(absl::string_view name, absl::string_view help,
                                  std::vector<double> bounds, Labels labels) {
   base::MutexLock lock(&mutex_);
   Series* series = FindOrAdd(name, help, Kind::kHistogram, std::move(labels));
-  if (series->histogram == nullptr) series->histogram = std::make_unique<Histogram>(std::move(bounds));
+  if (series->histogram == nullptr)
+    series->histogram = std::make_unique<Histogram>(std::move(bounds));
   return series->histogram.get();
 }
 

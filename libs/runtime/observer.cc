@@ -173,12 +173,12 @@ class CallObserver : public grpc::experimental::ServerInterceptorFactoryInterfac
       for (int i = 0; i < service->method_count(); ++i) {
         const auto* method = service->method(i);
         const std::string path = absl::StrCat("/", name, "/", method->name());
-        methods_.emplace(path, std::make_unique<MethodMetrics>(
-                                   path, method->client_streaming() || method->server_streaming(),
-                                   log, metrics,
-                                   Labels{{"grpc_type", TypeOf(*method)},
-                                          {"grpc_service", name},
-                                          {"grpc_method", method->name()}}));
+        methods_.emplace(
+            path, std::make_unique<MethodMetrics>(
+                      path, method->client_streaming() || method->server_streaming(), log, metrics,
+                      Labels{{"grpc_type", TypeOf(*method)},
+                             {"grpc_service", name},
+                             {"grpc_method", method->name()}}));
       }
     }
   }

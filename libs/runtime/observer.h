@@ -21,8 +21,8 @@ enum class AccessLog { kNone, kErrors, kAll };
 // counted. `metrics` must outlive the server.
 //
 // Unary calls are counted when gRPC releases their context (call_context.h); streams, and unary
-// methods whose handler does not end by FinishCall, by an interceptor, which costs a small call some
-// 8 % of its time.
+// methods whose handler does not end by FinishCall, by an interceptor, which costs a small call
+// some 8 % of its time.
 void ObserveCalls(const std::vector<std::string>& services, AccessLog access_log, Metrics* metrics,
                   grpc::ServerBuilder* builder);
 

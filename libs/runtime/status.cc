@@ -68,11 +68,10 @@ absl::Status FromGrpcStatus(const grpc::Status& status) {
 
 absl::string_view GrpcCodeName(int code) {
   static constexpr absl::string_view kNames[] = {
-      "OK",           "Canceled",          "Unknown",            "InvalidArgument",
-      "DeadlineExceeded", "NotFound",      "AlreadyExists",      "PermissionDenied",
-      "ResourceExhausted", "FailedPrecondition", "Aborted",      "OutOfRange",
-      "Unimplemented", "Internal",         "Unavailable",        "DataLoss",
-      "Unauthenticated"};
+      "OK",       "Canceled",       "Unknown",          "InvalidArgument",   "DeadlineExceeded",
+      "NotFound", "AlreadyExists",  "PermissionDenied", "ResourceExhausted", "FailedPrecondition",
+      "Aborted",  "OutOfRange",     "Unimplemented",    "Internal",          "Unavailable",
+      "DataLoss", "Unauthenticated"};
   return Defined(code) ? kNames[code] : kNames[2];
 }
 

@@ -87,12 +87,12 @@ int ExitCode(const siginfo_t& info) {
   return info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
 }
 
-// Whole milliseconds until `deadline`, rounded up; at most a minute at a time, which poll() repeats.
+// Whole milliseconds until `deadline`, rounded up; at most a minute at a time, which poll()
+// repeats.
 int PollTimeout(absl::Time deadline) {
   const absl::Duration left = deadline - absl::Now();
   if (left <= absl::ZeroDuration()) return 0;
-  return static_cast<int>(
-             absl::ToInt64Milliseconds(std::min(left, absl::Minutes(1)))) + 1;
+  return static_cast<int>(absl::ToInt64Milliseconds(std::min(left, absl::Minutes(1)))) + 1;
 }
 
 }  // namespace
@@ -127,10 +127,10 @@ absl::StatusOr<std::unique_ptr<Subprocess>> Subprocess::Start(const SubprocessOp
   const std::vector<char*> argv = Pointers(&args);
   const std::vector<char*> envp = Pointers(&env);
 
-  Descriptor output(options.log_file.empty()
-                        ? -1
-                        : open(options.log_file.c_str(),
-                               O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+  Descriptor output(
+      options.log_file.empty()
+          ? -1
+          : open(options.log_file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
   if (!options.log_file.empty() && output.get() < 0) {
     return base::ErrnoStatus(errno, absl::StrCat("open ", options.log_file));
   }

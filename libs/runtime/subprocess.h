@@ -27,11 +27,11 @@ absl::StatusOr<BoundPorts> ParsePortFile(absl::string_view json);
 std::string FormatPortFile(const BoundPorts& ports);
 
 struct SubprocessOptions {
-  std::string binary;               // a path
-  std::vector<std::string> args;    // without the name
-  std::vector<std::string> env;     // "NAME=value", added to this process's environment
-  std::string log_file;             // standard output and error are appended to it; "" = inherited
-  bool own_process_group = true;    // so that a Ctrl-C at the terminal reaches only the parent
+  std::string binary;             // a path
+  std::vector<std::string> args;  // without the name
+  std::vector<std::string> env;   // "NAME=value", added to this process's environment
+  std::string log_file;           // standard output and error are appended to it; "" = inherited
+  bool own_process_group = true;  // so that a Ctrl-C at the terminal reaches only the parent
 };
 
 // Not thread-safe. The kernel kills the child (SIGKILL) when the thread that started it ends, so

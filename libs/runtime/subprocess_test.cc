@@ -84,12 +84,14 @@ TEST_CASE("a child that ends before it listens is reported as such") {
   TempDir dir;
   CHECK_THAT(Shell("exit 3")->WaitForPortFile(dir.path() + "/ports", absl::Seconds(60)),
              StatusIs(absl::StatusCode::kUnavailable, "ended with code 3"));
-  CHECK_THAT(Shell("exec sleep 1000")->WaitForPortFile(dir.path() + "/ports", absl::Milliseconds(1)),
-             StatusIs(absl::StatusCode::kDeadlineExceeded));
+  CHECK_THAT(
+      Shell("exec sleep 1000")->WaitForPortFile(dir.path() + "/ports", absl::Milliseconds(1)),
+      StatusIs(absl::StatusCode::kDeadlineExceeded));
 }
 
 TEST_CASE("a port file that is not one is refused") {
-  for (const char* text : {"", "[]", "{", "{\"grpc\":\"x\"}", "{\"grpc\":-1}", "{\"http\":65536}"}) {
+  for (const char* text :
+       {"", "[]", "{", "{\"grpc\":\"x\"}", "{\"grpc\":-1}", "{\"http\":65536}"}) {
     CHECK_THAT(ParsePortFile(text), StatusIs(absl::StatusCode::kDataLoss));
   }
 }
