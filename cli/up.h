@@ -5,8 +5,8 @@
 //   {"pid":1,"sign":"127.0.0.1:7101","verify":…,"ledger":…,"ledger_http":"127.0.0.1:7303",
 //    "witnesses":[{"name":…,"grpc":…,"http":…,"vkey":…}],"gateway":"127.0.0.1:8080",
 //    "admin":{"sign":…},"pids":{"sign":…},"log_vkey":…,"policy":"/path/of/trust/policy"}
-// which is there from the moment all are healthy until the supervisor stops; it is written anew when
-// a service has been started again.
+// which is there from the moment all are healthy until the supervisor stops; it is written anew
+// when a service has been started again.
 #ifndef COUNTERSIGN_CLI_UP_H_
 #define COUNTERSIGN_CLI_UP_H_
 
