@@ -28,7 +28,7 @@ int main(int argc, char** argv) {
   countersign::runtime::Main main({.name = "gateway",
                                    .description = "HTTP and JSON in front of the suite's services",
                                    .http_listen = "127.0.0.1:8080",
-                                   .admin_listen = "127.0.0.1:7205"});
+                                   .admin_listen = "127.0.0.1:7200"});
   std::string sign = "127.0.0.1:7101";
   std::string verify = "127.0.0.1:7102";
   std::string ledger = "127.0.0.1:7103";
