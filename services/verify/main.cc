@@ -27,6 +27,8 @@ void ExportCaches(const Verifier* verifier, runtime::Metrics* metrics) {
   add("signature", "miss", &Verifier::CacheStats::signature_misses);
   add("key", "hit", &Verifier::CacheStats::key_hits);
   add("key", "miss", &Verifier::CacheStats::key_misses);
+  add("trust", "hit", &Verifier::CacheStats::trust_hits);
+  add("trust", "miss", &Verifier::CacheStats::trust_misses);
 }
 
 }  // namespace

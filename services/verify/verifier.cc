@@ -21,6 +21,8 @@ using runtime::AttachReason;
 // Parsed keys take up to a few kilobytes each.
 constexpr uint64_t kCachedKeys = 10'000;
 constexpr uint64_t kCachedTrustFiles = 64;
+// Callers choose the trust files: larger ones, some ten times as large when parsed, are not kept.
+constexpr size_t kMaxCachedTrustBytes = 64 << 10;
 // Signatures that a thread takes from a batch at a time.
 constexpr int kChunk = 16;
 
@@ -78,7 +80,8 @@ absl::StatusOr<bool> Verifier::VerifySignature(const SignatureCheck& check) {
   if (!check.prehashed && hash != DigestAlgorithm::kNone) {
     computed = crypto::Digest(hash, check.payload);
     digest = computed;
-  } else if (check.prehashed && digest.size() != crypto::DigestLength(hash)) {
+  } else if (check.prehashed &&
+             (hash == DigestAlgorithm::kNone || digest.size() != crypto::DigestLength(hash))) {
     return AttachReason(
         absl::InvalidArgumentError(
             hash == DigestAlgorithm::kNone
@@ -127,7 +130,7 @@ absl::StatusOr<Verifier::TrustPtr> Verifier::Trust(absl::string_view trust_file)
   absl::StatusOr<bundle::TrustPolicy> parsed = bundle::TrustPolicy::Parse(trust_file);
   if (!parsed.ok()) return AttachReason(parsed.status(), "TRUST_FILE_MALFORMED");
   TrustPtr trust = std::make_shared<const bundle::TrustPolicy>(*std::move(parsed));
-  trusts_.Put(hash, trust);
+  if (trust_file.size() <= kMaxCachedTrustBytes) trusts_.Put(hash, trust);
   return trust;
 }
 
@@ -148,7 +151,8 @@ absl::StatusOr<bundle::Verdict> Verifier::VerifyTlogProof(absl::string_view proo
 Verifier::CacheStats Verifier::cache_stats() const {
   const auto signatures = signatures_.stats();
   const auto keys = keys_.stats();
-  return {signatures.hits, signatures.misses, keys.hits, keys.misses};
+  const auto trusts = trusts_.stats();
+  return {signatures.hits, signatures.misses, keys.hits, keys.misses, trusts.hits, trusts.misses};
 }
 
 }  // namespace countersign::verify

@@ -52,6 +52,8 @@ class Verifier {
     uint64_t signature_misses = 0;
     uint64_t key_hits = 0;
     uint64_t key_misses = 0;
+    uint64_t trust_hits = 0;
+    uint64_t trust_misses = 0;
   };
 
   explicit Verifier(const VerifierOptions& options);

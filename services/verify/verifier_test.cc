@@ -113,6 +113,11 @@ TEST_CASE("Ed25519 takes no digest, and Ed25519ph verifies one of SHA-512") {
   check.prehashed = true;
   check.payload = digest;
   CHECK_THAT(verifier.VerifySignature(check), StatusIs(StatusCode::kInvalidArgument, "no digests"));
+  // Nor an empty one, which is no empty message.
+  const std::string of_nothing = RequireOk(key.SignMessage(""));
+  check.payload = "";
+  check.signature = of_nothing;
+  CHECK_THAT(verifier.VerifySignature(check), StatusIs(StatusCode::kInvalidArgument, "no digests"));
 }
 
 TEST_CASE("A key is taken as PEM too, and refused when it is none or of another algorithm") {
@@ -252,6 +257,21 @@ TEST_CASE("A bundle and a tlog-proof are judged by the trust file that comes wit
   CHECK(RequireOk(
             verifier.VerifyBundle(fixture.bundle, bundle::DigestOf("other"), fixture.trust_file))
             .reason == bundle::Reason::kArtifactMismatch);
+}
+
+TEST_CASE("A trust file is parsed once, unless it is a large one") {
+  base::ThreadPool pool(1);
+  Verifier verifier({.pool = &pool});
+  const ProofFixture fixture = MakeProofFixture();
+  const auto artifact = bundle::DigestOf(fixture.artifact);
+  const auto verify = [&](const std::string& trust_file) {
+    return RequireOk(verifier.VerifyBundle(fixture.bundle, artifact, trust_file)).verified;
+  };
+  const std::string large = fixture.trust_file + std::string(64 << 10, ' ');
+  for (int i = 0; i < 2; ++i) CHECK(verify(large));
+  CHECK(verifier.cache_stats().trust_hits == 0);
+  for (int i = 0; i < 2; ++i) CHECK(verify(fixture.trust_file));
+  CHECK(verifier.cache_stats().trust_hits == 1);
 }
 
 TEST_CASE("Without a trust file the verifier's own is used, or the call refused") {

@@ -14,8 +14,8 @@ namespace countersign::verify {
 namespace {
 
 constexpr int kMaxBatch = 10'000;
-// Hashing as much takes no longer than verifying.
-constexpr size_t kInlinePayload = 16 << 10;
+// Parsing and hashing as much takes no longer than verifying.
+constexpr size_t kInlineBytes = 16 << 10;
 
 }  // namespace
 
@@ -56,7 +56,8 @@ grpc::ServerUnaryReactor* VerifyService::VerifySignature(grpc::CallbackServerCon
     *response->mutable_verdict() = ToProto(verified);
     return absl::OkStatus();
   };
-  if (check->payload.size() <= kInlinePayload) return runtime::FinishUnary(context, verify());
+  const size_t bytes = check->key.size() + check->payload.size() + check->signature.size();
+  if (bytes <= kInlineBytes) return runtime::FinishUnary(context, verify());
   return OnExecutor(context, verify);
 }
 

@@ -75,6 +75,22 @@ TEST_CASE("A verdict is an answer, whether good or bad") {
   CHECK_FALSE(response.verdict().detail().empty());
 }
 
+TEST_CASE("A long key or signature goes by the executor, as a long message does") {
+  Served served(/*max_waiting=*/0);  // whatever goes there is refused
+  v1::VerifySignatureRequest request;
+  v1::VerifySignatureResponse response;
+  const auto call = [&] {
+    return served.Call(&v1::VerifyService::Stub::VerifySignature, request, &response);
+  };
+  *request.mutable_check() = SignedCheck("short");
+  REQUIRE_THAT(call(), IsOk());
+  request.mutable_check()->mutable_signature()->resize(100'000);
+  CHECK_THAT(call(), StatusIs(StatusCode::kResourceExhausted));
+  *request.mutable_check() = SignedCheck("short");
+  request.mutable_check()->set_pem(std::string(100'000, '\n'));
+  CHECK_THAT(call(), StatusIs(StatusCode::kResourceExhausted));
+}
+
 TEST_CASE("What cannot be decided is an error that names the field") {
   Served served;
   v1::VerifySignatureRequest request;
