@@ -10,11 +10,11 @@
 //                        closed; a transaction was asked for inside a transaction, or goes on after
 //                        a statement failed
 //   INVALID_ARGUMENT     the parameters are not those of the statement; more than one statement
-//   ABORTED              another connection holds the lock and went on holding it through all
-//   retries RESOURCE_EXHAUSTED   the disk is full, or memory is; nothing was changed DATA_LOSS the
-//   file is damaged or no database PERMISSION_DENIED    the file or the connection is read-only, or
-//   may not be opened UNAVAILABLE          the disk failed. A commit that failed so may or may not
-//   be there after the
+//   ABORTED              another connection holds the lock and held it through all retries
+//   RESOURCE_EXHAUSTED   the disk is full, or memory is; nothing was changed
+//   DATA_LOSS            the file is damaged or no database
+//   PERMISSION_DENIED    the file or the connection is read-only, or may not be opened
+//   UNAVAILABLE          the disk failed. A commit that failed so may or may not be there after the
 //                        next Open; until then every write is refused
 //   INTERNAL             the engine refuses the statement (syntax, no such table)
 // Messages carry the engine's words and never a parameter's value.
@@ -106,6 +106,11 @@ class Database {
   // One reading statement in a snapshot of its own; as Transaction::Query. Statements that write
   // and return (RETURNING) need InTransaction.
   absl::StatusOr<Rows> Query(absl::string_view sql, Params params = {});
+
+  // Overwrites what was deleted or replaced before the call wherever the engine's files still hold
+  // it. ABORTED when a reader went on needing it; then, or after another failure, call again. Not
+  // to be called from a Body.
+  virtual absl::Status EraseDeleted() = 0;
 
   // Ends what runs, then refuses everything. Idempotent; the destructor does it too. Not to be
   // called from a Body.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "catch2/catch.hpp"
+#include "libs/base/file.h"
 #include "libs/testing/matchers.h"
 #include "libs/testing/temp_dir.h"
 
@@ -323,6 +324,36 @@ TEST_CASE("A statement that ends the transaction behind its back is an error and
   }),
              StatusIs(StatusCode::kInternal, "ended the transaction"));
   CHECK(CountOf(*database, "t") == 0);
+}
+
+TEST_CASE("What was deleted is in no file once it is erased, which waits for readers") {
+  testing::TempDir dir;
+  const std::string url = "sqlite:" + dir.path() + "/data.db";
+  const auto database = RequireOk(Database::Open(url, {.busy_timeout = absl::ZeroDuration()}));
+  REQUIRE_THAT(database->Run("CREATE TABLE t (secret TEXT NOT NULL)"), IsOk());
+  REQUIRE_THAT(database->Run("INSERT INTO t VALUES ('twenty-two characters')"), IsOk());
+  const auto found = [&] {
+    std::string all;
+    for (const std::string& name : dir.List()) {
+      all += RequireOk(base::ReadFile(dir.path() + "/" + name));
+    }
+    return all.find("twenty-two characters") != std::string::npos;
+  };
+  {
+    const auto other = RequireOk(Database::Open(url));
+    CHECK_THAT(other->InSnapshot([&](Transaction& snapshot) -> absl::Status {
+      RequireOk(snapshot.Query("SELECT secret FROM t"));
+      CHECK_THAT(database->Run("DELETE FROM t"), IsOk());
+      CHECK_THAT(database->EraseDeleted(), StatusIs(StatusCode::kAborted, "try again"));
+      return absl::OkStatus();
+    }),
+               IsOk());
+  }
+  REQUIRE(found());
+  CHECK_THAT(database->EraseDeleted(), IsOk());
+  CHECK_FALSE(found());
+  CHECK_THAT(database->InTransaction([&](Transaction&) { return database->EraseDeleted(); }),
+             StatusIs(StatusCode::kFailedPrecondition, "inside a transaction"));
 }
 
 TEST_CASE("A closed database refuses everything and can be opened again") {

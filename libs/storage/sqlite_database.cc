@@ -53,6 +53,7 @@ class SqliteDatabase final : public Database {
   Engine engine() const override { return Engine::kSqlite; }
   absl::Status InTransaction(const Body& body) override;
   absl::Status InSnapshot(const Body& body) override;
+  absl::Status EraseDeleted() override;
   void Close() override;
 
  private:
@@ -227,6 +228,30 @@ absl::Status SqliteDatabase::InSnapshot(const Body& body) {
     options_.sleep(Backoff(attempt));
   }
   ReleaseReader(std::move(reader));
+  return status;
+}
+
+// secure_delete has overwritten it in the pages as they are now. Their earlier versions are in the
+// write-ahead log, and in the file until that is folded back.
+absl::Status SqliteDatabase::EraseDeleted() {
+  {
+    base::MutexLock lock(&mutex_);
+    RETURN_IF_ERROR(CheckUsable());
+    changed_.Wait(&mutex_, [&] { return closed_ || !leader_.has_value(); });
+    if (closed_) return absl::FailedPreconditionError("database: closed");
+    leader_ = std::this_thread::get_id();
+  }
+  absl::Status status = disk_;
+  if (status.ok()) {
+    status = writer_->RunBody([](Transaction& connection) -> absl::Status {
+      ASSIGN_OR_RETURN(const Rows rows, connection.Query("PRAGMA wal_checkpoint(TRUNCATE)"));
+      if (rows.size() == 1 && rows[0].Int(0) == 0) return absl::OkStatus();
+      return absl::AbortedError("database: a reader keeps deleted data in use: try again");
+    });
+  }
+  base::MutexLock lock(&mutex_);
+  leader_.reset();
+  changed_.NotifyAll();
   return status;
 }
 

@@ -595,6 +595,8 @@ absl::StatusOr<v1::DestroyKeyVersionResponse> KeyStore::DestroyKeyVersion(
         return answer;
       });
   Changed(name);
+  RETURN_IF_ERROR(response.status());
+  RETURN_IF_ERROR(database_->EraseDeleted());
   return response;
 }
 
