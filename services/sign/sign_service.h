@@ -16,7 +16,7 @@ class ThreadPool;
 
 namespace countersign::sign {
 
-// Thread-safe. Sign by a cached Ed25519 or ECDSA key, not logged, is answered on gRPC's own thread
+// Thread-safe. Sign by a cached Ed25519 or P-256 key, not logged, is answered on gRPC's own thread
 // (it takes some 12 µs); everything else runs on the executor.
 class SignService final : public v1::SignService::CallbackService {
  public:

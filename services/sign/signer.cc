@@ -29,15 +29,17 @@ absl::Status SignRange(const crypto::PrivateKey& key, absl::Span<const Payload> 
   return absl::OkStatus();
 }
 
-bool IsRsa(const crypto::PrivateKey& key) {
-  return key.public_key().type() == crypto::KeyType::kRsa;
+// Ed25519 and P-256 take some 10 µs; P-384 and RSA up to a hundred times as much.
+bool IsCheap(const crypto::PrivateKey& key) {
+  const crypto::KeyType type = key.public_key().type();
+  return type == crypto::KeyType::kEd25519 || type == crypto::KeyType::kEcP256;
 }
 
 }  // namespace
 
 SoftwareSigner::SoftwareSigner(std::shared_ptr<const crypto::PrivateKey> key,
                                base::ThreadPool* executor)
-    : key_(std::move(key)), executor_(executor), cheap_(!IsRsa(*key_)) {}
+    : key_(std::move(key)), executor_(executor), cheap_(IsCheap(*key_)) {}
 
 void SoftwareSigner::Sign(absl::Span<const Payload> payloads, Done done) {
   size_t bytes = 0;

@@ -62,9 +62,12 @@ TEST_CASE("Cheap signatures are made on the calling thread, dear ones are not") 
   const std::string large(1 << 20, 'x');
   RequireOk(cheap.Sign({{Payload::Kind::kMessage, large}}));
   CHECK(cheap.thread != std::this_thread::get_id());
-  Fixture dear(crypto::Algorithm::kRsaPkcs1_2048Sha256);
-  RequireOk(dear.Sign({{Payload::Kind::kMessage, "m"}}));
-  CHECK(dear.thread != std::this_thread::get_id());
+  for (crypto::Algorithm algorithm :
+       {crypto::Algorithm::kEcdsaP384Sha384, crypto::Algorithm::kRsaPkcs1_2048Sha256}) {
+    Fixture dear(algorithm);
+    RequireOk(dear.Sign({{Payload::Kind::kMessage, "m"}}));
+    CHECK(dear.thread != std::this_thread::get_id());
+  }
 }
 
 TEST_CASE("One bad digest fails the whole") {
