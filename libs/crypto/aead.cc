@@ -42,11 +42,12 @@ std::string Directory(const std::string& path) {
 
 // Makes `path` with a fresh key unless somebody else did meanwhile: link() does not replace.
 absl::Status CreateKeyFile(const std::string& path) {
-  SecretBytes key{absl::string_view(RandomBytes(kKeySize))};
-  std::string text = absl::StrCat(base::HexEncode(key.Expose(SecretAccess::Grant())), "\n");
+  std::string bytes = RandomBytes(kKeySize);
+  std::string digits = base::HexEncode(bytes);
+  std::string text = absl::StrCat(digits, "\n");
   const std::string temporary = absl::StrCat(path, ".new.", RandomUuid());
   const absl::Status written = base::WriteFileDurably(temporary, text, 0600);
-  Wipe(text.data(), text.size());
+  for (std::string* copy : {&bytes, &digits, &text}) Wipe(copy->data(), copy->size());
   RETURN_IF_ERROR(written);
   const int linked = link(temporary.c_str(), path.c_str());
   const int error = errno;

@@ -1,5 +1,6 @@
 #include "libs/crypto/hpke.h"
 
+#include "absl/cleanup/cleanup.h"
 #include "libs/base/status_macros.h"
 #include "libs/crypto/key_impl.h"
 #include "libs/crypto/openssl_util.h"
@@ -42,6 +43,8 @@ absl::StatusOr<std::string> HpkeOpen(const PrivateKey& recipient, absl::string_v
   if (!EVP_HPKE_KEY_init(key.get(), EVP_hpke_x25519_hkdf_sha256(), Bytes(raw), raw.size())) {
     return Failure(absl::StatusCode::kInternal, "cannot use the X25519 key");
   }
+  // BoringSSL's own clean-up leaves the key's bytes where they are.
+  const auto wipe = absl::MakeCleanup([&key] { Wipe(key.get(), sizeof(EVP_HPKE_KEY)); });
   bssl::ScopedEVP_HPKE_CTX context;
   std::string plaintext(ciphertext.size(), '\0');
   size_t size = 0;
