@@ -30,6 +30,7 @@ trap on_error ERR
 
 die() {
   printf '%s%s%s\n' "$RED" "$1" "$RESET" >&2
+  trap - ERR
   on_error
   exit 1
 }
