@@ -373,8 +373,9 @@ void Ledger::PublishLoop() {
     last = options_.clock->Now();
     const absl::Status status = PublishOnce(tree);
     failed = !status.ok();
-    if (failed) {
-      base::Log(base::Severity::kWarning, "cannot publish a checkpoint",
+    // Once a reason: the tries go on for as long as the witnesses are away.
+    if (failed && status.message() != problem) {
+      base::Log(base::Severity::kWarning, "cannot publish a checkpoint: trying again",
                 {{"size", absl::StrCat(tree.head.size)}, {"error", status.ToString()}});
     }
     base::MutexLock lock(&mutex_);

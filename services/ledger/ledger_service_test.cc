@@ -228,6 +228,30 @@ TEST_CASE("BatchAppendEntries answers in the order of the request, against one c
   CHECK(log.ledger->signed_head().head.size == 5);
 }
 
+TEST_CASE("The largest answers reach a client of the suite") {
+  Fixture log;
+  log.stub = v1::LedgerService::NewStub(RequireOk(runtime::MakeChannel(log.server->address())));
+  const auto batch = RequireOk(log.AppendBatch(merkle::NumberedEntries(10'000)));
+  CHECK(batch.ByteSizeLong() > 4 << 20);
+  CHECK(batch.entries_size() == 10'000);
+  CheckProof(batch.entries(9'999).proof(), "9999", batch.checkpoint());
+  // 256 entries of the greatest length make a bundle of 16 MiB.
+  for (int i = 0; i < 9; ++i) {
+    Entries large;
+    for (int e = 0; e < 60; ++e) {
+      std::string& entry = large.emplace_back(65'535, 'x');
+      entry[0] = static_cast<char>(i);
+      entry[1] = static_cast<char>(e);
+    }
+    RequireOk(log.AppendBatch(large));
+  }
+  v1::GetEntryBundleRequest request;
+  request.set_log(kLog);
+  request.set_index(40);
+  CHECK(RequireOk(log.Call(&Stub::GetEntryBundle, request)).entry_bundle().size() ==
+        256 * (2 + 65'535));
+}
+
 TEST_CASE("StreamAppendEntries logs and answers each batch in order, sent ahead or not") {
   [[maybe_unused]] const int round = GENERATE(1, 2, 3, 4, 5);
   Fixture log;
