@@ -2,8 +2,12 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
+#include <deque>
+#include <functional>
 #include <map>
 #include <set>
+#include <thread>
 
 #include "catch2/catch.hpp"
 #include "countersign/ledger/v1/ledger.grpc.pb.h"
@@ -363,6 +367,83 @@ TEST_CASE("Every request of a stream is answered once, under its number") {
     CHECK(answers[i].signature().algorithm() == v1::ALGORITHM_RSA_PKCS1_2048_SHA256);
   }
   CHECK(answers[50].signature().ledger_proof().tree_size() == 1);
+}
+
+// A log that lets its callers wait.
+class HeldLedger : public LedgerClient {
+ public:
+  void Append(const std::string&, std::vector<std::string> entries, v1::LedgerWait, sign::Call,
+              Done done) override {
+    base::MutexLock lock(&mutex_);
+    waiting_.push_back([count = entries.size(), done = std::move(done)] {
+      done(std::vector<v1::LedgerProof>(count));
+    });
+    most_ = std::max(most_, waiting_.size());
+    changed_.NotifyAll();
+  }
+
+  // Answers the one that waits longest, once `count` do.
+  void AnswerOneOf(size_t count) {
+    std::function<void()> answer;
+    {
+      base::MutexLock lock(&mutex_);
+      changed_.Wait(&mutex_, [&] { return waiting_.size() >= count; });
+      answer = std::move(waiting_.front());
+      waiting_.pop_front();
+    }
+    answer();
+  }
+
+  // The most that waited at once.
+  size_t most() const {
+    base::MutexLock lock(&mutex_);
+    return most_;
+  }
+
+ private:
+  mutable base::Mutex mutex_;
+  base::CondVar changed_;
+  std::deque<std::function<void()>> waiting_ ABSL_GUARDED_BY(mutex_);
+  size_t most_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+TEST_CASE("A stream of large requests is read no faster than it is answered") {
+  TestStore keys;
+  keys.Create("release");
+  base::ThreadPool executor(2);
+  KeyRing ring(keys.store.get(), &executor);
+  HeldLedger ledger;
+  Signing signing({.keys = &ring,
+                   .store = keys.store.get(),
+                   .ledger = &ledger,
+                   .executor = &executor,
+                   .default_log = kLog});
+  SignService service(keys.store.get(), &ring, &signing, &executor);
+  InProcessServer server(&service);
+  const auto stub = v1::SignService::NewStub(server.channel());
+  grpc::ClientContext context;
+  const auto stream = stub->StreamSign(&context);
+  constexpr size_t kCount = 40;
+  constexpr size_t kRoom = 16;  // of 1 MiB each
+  std::thread writer([&] {
+    v1::StreamSignRequest request;
+    request.set_name(kRelease);
+    request.set_message(std::string(1 << 20, 'x'));
+    request.set_ledger(v1::LEDGER_WAIT_SEQUENCED);
+    for (size_t i = 0; i < kCount; ++i) stream->Write(request);
+    stream->WritesDone();
+  });
+  size_t answers = 0;
+  std::thread reader([&] {
+    for (v1::StreamSignResponse response; stream->Read(&response);)
+      answers += response.has_signature();
+  });
+  for (size_t left = kCount; left > 0; --left) ledger.AnswerOneOf(std::min(left, kRoom));
+  writer.join();
+  reader.join();
+  CHECK(stream->Finish().ok());
+  CHECK(answers == kCount);
+  CHECK(ledger.most() == kRoom);
 }
 
 TEST_CASE("A stream's first request has to name a key") {

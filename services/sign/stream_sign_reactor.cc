@@ -16,7 +16,9 @@
 namespace countersign::sign {
 namespace {
 
+// Nothing more is read while this many requests, or bytes of them, are unanswered.
 constexpr size_t kMaxUnanswered = 1024;
+constexpr size_t kMaxUnansweredBytes = 16 << 20;
 
 void SetError(const absl::Status& status, v1::StreamSignResponse* response) {
   v1::ItemError* error = response->mutable_error();
@@ -51,18 +53,18 @@ class StreamSignReactor final
     {
       base::MutexLock lock(&mutex_);
       ++unanswered_;
+      unanswered_bytes_ += item->request.ByteSizeLong();
     }
     Sign(std::move(item));
     base::MutexLock lock(&mutex_);
-    paused_ = unanswered_ >= kMaxUnanswered;
+    paused_ = Full();
     if (!paused_) StartRead(&next_->request);
   }
 
   void OnWriteDone(bool ok) override {
     base::MutexLock lock(&mutex_);
     broken_ = broken_ || !ok;
-    writing_.reset();
-    --unanswered_;
+    Settle(*std::exchange(writing_, nullptr));
     WriteNext();
   }
 
@@ -101,9 +103,19 @@ class StreamSignReactor final
     if (writing_ == nullptr) WriteNext();
   }
 
+  bool Full() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return unanswered_ >= kMaxUnanswered || unanswered_bytes_ >= kMaxUnansweredBytes;
+  }
+
+  // `item` has its answer, or will get none.
+  void Settle(const Item& item) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    --unanswered_;
+    unanswered_bytes_ -= item.request.ByteSizeLong();
+  }
+
   void WriteNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (broken_) {
-      unanswered_ -= answers_.size();
+      for (const std::shared_ptr<Item>& item : answers_) Settle(*item);
       answers_.clear();
     }
     if (!answers_.empty()) {
@@ -114,7 +126,7 @@ class StreamSignReactor final
       if (!answers_.empty()) options.set_buffer_hint();
       StartWrite(&writing_->response, options);
     }
-    if (paused_ && unanswered_ < kMaxUnanswered) {
+    if (paused_ && !Full()) {
       paused_ = false;
       StartRead(&next_->request);
     }
@@ -139,7 +151,9 @@ class StreamSignReactor final
   base::Mutex mutex_;
   std::deque<std::shared_ptr<Item>> answers_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<Item> writing_ ABSL_GUARDED_BY(mutex_);
-  size_t unanswered_ ABSL_GUARDED_BY(mutex_) = 0;  // read, and not yet written
+  // Requests read whose answer is not yet written, and their size.
+  size_t unanswered_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t unanswered_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   bool reading_ ABSL_GUARDED_BY(mutex_) = true;
   bool paused_ ABSL_GUARDED_BY(mutex_) = false;
   bool broken_ ABSL_GUARDED_BY(mutex_) = false;

@@ -8,8 +8,8 @@
 namespace countersign::sign {
 
 // Serves one stream: reads on while earlier requests are being signed, answers each as soon as it
-// is done, and stops reading while 1,024 wait for their answer to be written. The reactor owns
-// itself until the call is over; `signing` must outlive it.
+// is done, and stops reading while 1,024 of them, or 16 MiB, wait for their answer to be written.
+// The reactor owns itself until the call is over; `signing` must outlive it.
 grpc::ServerBidiReactor<v1::StreamSignRequest, v1::StreamSignResponse>* StartStreamSign(
     Signing* signing, grpc::CallbackServerContext* context);
 
