@@ -18,7 +18,8 @@ namespace countersign::ledger {
 
 class Cosigner {
  public:
-  // The consistency proof from a tree size to another, as Ledger::ConsistencyProof.
+  // The consistency proof from a tree size to another, as Ledger::ConsistencyProof. May be called
+  // from any thread, until the cosigner is destroyed.
   using ProofFn =
       std::function<absl::StatusOr<std::vector<merkle::Hash>>(uint64_t first, uint64_t second)>;
 
@@ -38,8 +39,8 @@ class Cosigner {
   // of witnesses added. Blocks until the policy is satisfied or cannot be any more.
   //
   // Unavailable, saying which witnesses are missing and why, when the quorum was not reached.
-  // DataLoss when a witness has cosigned a larger tree of this log than exists here: this store is
-  // an old copy, and signing on would fork the log.
+  // DataLoss when a witness holds a checkpoint that this log has signed and that is not of the tree
+  // here: this store is an old copy, and signing on would fork the log.
   virtual absl::StatusOr<std::string> Cosign(const TreeHead& head, absl::string_view checkpoint,
                                              const ProofFn& proof) = 0;
 

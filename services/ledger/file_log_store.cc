@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -19,6 +20,7 @@ namespace {
 
 constexpr uint32_t kWidth = merkle::kTileWidth;
 constexpr absl::string_view kStateHeader = "countersign ledger state v1";
+constexpr size_t kReplayBatch = 65536;
 constexpr size_t kTileBytes = kWidth * sizeof(merkle::Hash);
 
 absl::string_view AsBytes(const std::vector<merkle::Hash>& hashes, size_t count) {
@@ -79,13 +81,15 @@ FileLogStore::FileLogStore(const Options& options)
       bundles_({.capacity = options.tile_cache_bytes / 2, .shards = 4}) {}
 
 FileLogStore::~FileLogStore() {
-  if (!settler_.joinable()) return;
-  {
-    base::MutexLock lock(&settle_mutex_);
-    stopping_ = true;
+  if (settler_.joinable()) {
+    {
+      base::MutexLock lock(&settle_mutex_);
+      stopping_ = true;
+    }
+    settle_wake_.NotifyAll();
+    settler_.join();
   }
-  settle_wake_.NotifyAll();
-  settler_.join();
+  if (directory_fd_ >= 0) close(directory_fd_);
 }
 
 absl::StatusOr<std::unique_ptr<FileLogStore>> FileLogStore::Open(const Options& options) {
@@ -94,6 +98,7 @@ absl::StatusOr<std::unique_ptr<FileLogStore>> FileLogStore::Open(const Options& 
   std::unique_ptr<FileLogStore> store(new FileLogStore(options));
   store->lock_ = std::move(lock);
   RETURN_IF_ERROR(base::EnsureDirectory(store->PublicPath("tile/entries")));
+  RETURN_IF_ERROR(store->OpenFileSystem());
 
   RETURN_IF_ERROR(store->ReadState(&store->mark_));
   RETURN_IF_ERROR(store->RebuildEdge(store->mark_));
@@ -112,6 +117,26 @@ absl::StatusOr<std::unique_ptr<FileLogStore>> FileLogStore::Open(const Options& 
   }
   store->settler_ = std::thread([raw = store.get()] { raw->SettleLoop(); });
   return store;
+}
+
+absl::Status FileLogStore::OpenFileSystem() {
+  // Opened before anything is written, so that syncfs reports every failure since.
+  directory_fd_ = open(options_.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory_fd_ < 0) {
+    return base::ErrnoStatus(errno, absl::StrCat("open ", options_.directory));
+  }
+  struct stat folder;
+  struct stat tiles;
+  const std::string path = PublicPath("tile/entries");
+  if (fstat(directory_fd_, &folder) != 0 || stat(path.c_str(), &tiles) != 0) {
+    return base::ErrnoStatus(errno, absl::StrCat("stat ", path));
+  }
+  if (folder.st_dev != tiles.st_dev) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, " is on another file system than ", options_.directory,
+                     ", where its tiles could not be synchronised: keep the folder in one piece"));
+  }
+  return absl::OkStatus();
 }
 
 std::string FileLogStore::PublicPath(absl::string_view path) const {
@@ -186,12 +211,16 @@ absl::Status FileLogStore::RebuildDedup(uint64_t mark) {
 absl::Status FileLogStore::ReplayJournal(uint64_t mark) {
   Sequenced replayed;
   std::vector<DedupIndex::Item> items;
-  const auto replay = [&](uint64_t index, absl::string_view entry) {
+  const auto replay = [&](uint64_t index, absl::string_view entry) -> absl::Status {
     const merkle::Hash leaf_hash = merkle::LeafHash(entry);
     replayed.leaf_hashes.push_back(leaf_hash);
     base::AppendU16(&replayed.framed, static_cast<uint16_t>(entry.size()));
     replayed.framed.append(entry.data(), entry.size());
-    if (dedup_ != nullptr && index >= dedup_->replay_from()) items.push_back({leaf_hash, index});
+    if (dedup_ == nullptr || index < dedup_->replay_from()) return absl::OkStatus();
+    items.push_back({leaf_hash, index});
+    if (items.size() < kReplayBatch) return absl::OkStatus();
+    RETURN_IF_ERROR(dedup_->Insert(items, index + 1));
+    items.clear();
     return absl::OkStatus();
   };
   Journal::Options options;
@@ -211,6 +240,7 @@ absl::Status FileLogStore::ReplayJournal(uint64_t mark) {
 
 absl::StatusOr<std::vector<LogStore::Placement>> FileLogStore::Sequence(
     absl::Span<const NewEntry> entries) {
+  if (!broken_.ok()) return broken_;
   std::vector<Placement> placements(entries.size());
   std::vector<DedupIndex::Item> fresh;
   std::vector<absl::string_view> fresh_bytes;
@@ -247,9 +277,11 @@ absl::StatusOr<std::vector<LogStore::Placement>> FileLogStore::Sequence(
   RETURN_IF_ERROR(journal_->Append(fresh_bytes));
   if (dedup_ != nullptr) {
     if (const absl::Status status = dedup_->Insert(fresh, next_index); !status.ok()) {
-      return absl::DataLossError(absl::StrCat(
+      // The journal is ahead of what will be integrated: nothing may follow.
+      broken_ = absl::DataLossError(absl::StrCat(
           "entries are durable but not in the deduplication index (", status.message(),
           "): restart the ledger, which repairs it"));
+      return broken_;
     }
   }
   base::MutexLock lock(&pending_mutex_);
@@ -277,9 +309,12 @@ absl::StatusOr<TreeHead> FileLogStore::Integrate() {
     base::MutexLock lock(&edge_mutex_);
     edge_ = std::move(after);
   }
+  RemovePartials();
   {
     base::MutexLock lock(&settle_mutex_);
-    unsettled_bytes_ += integrating_.framed.size();
+    // Replaying costs memory for each entry too, however short it is.
+    unsettled_bytes_ +=
+        integrating_.framed.size() + integrating_.leaf_hashes.size() * sizeof(merkle::Hash);
     if (unsettled_bytes_ >= options_.settle_bytes) settle_wake_.NotifyOne();
   }
   integrating_ = Sequenced();
@@ -313,13 +348,13 @@ absl::Status FileLogStore::CloseTile(Edge* edge, int level, uint64_t index) {
   if (level == 0) {
     const std::string path = merkle::EntriesPath(index);
     RETURN_IF_ERROR(WritePublicFile(path, edge->bundle));
-    RemovePartials(path);
+    closed_.push_back(path);
     edge->bundle.clear();
   }
   std::vector<merkle::Hash>& hashes = edge->levels[static_cast<size_t>(level)];
   const std::string path = merkle::TilePath({level, index});
   RETURN_IF_ERROR(WritePublicFile(path, AsBytes(hashes, kWidth)));
-  RemovePartials(path);
+  closed_.push_back(path);
   hashes.clear();
   return absl::OkStatus();
 }
@@ -335,11 +370,15 @@ absl::Status FileLogStore::WritePublicFile(const std::string& path, absl::string
   return base::WriteFileAtomically(full, bytes);
 }
 
-void FileLogStore::RemovePartials(const std::string& full_path) {
+void FileLogStore::RemovePartials() {
+  if (closed_.empty()) return;
   base::MutexLock lock(&partials_mutex_);
-  // A partial tile left behind is only waste, so a failure is no one's concern.
-  std::error_code ignored;
-  std::filesystem::remove_all(PublicPath(full_path) + ".p", ignored);
+  for (const std::string& path : closed_) {
+    // A partial tile left behind is only waste, so a failure is no one's concern.
+    std::error_code ignored;
+    std::filesystem::remove_all(PublicPath(path) + ".p", ignored);
+  }
+  closed_.clear();
 }
 
 absl::Status FileLogStore::Publish(const TreeHead& head, absl::string_view checkpoint) {
@@ -362,7 +401,8 @@ absl::Status FileLogStore::Publish(const TreeHead& head, absl::string_view check
           WritePublicFile(merkle::EntriesPath(head.size / kWidth, entries), *bundle));
     }
   }
-  RETURN_IF_ERROR(WritePublicFile("checkpoint", checkpoint));
+  // Durable, so that no reader is shown a smaller one after a power cut.
+  RETURN_IF_ERROR(base::WriteFileDurably(PublicPath("checkpoint"), checkpoint));
   base::MutexLock lock(&checkpoint_mutex_);
   checkpoint_ = std::make_shared<const std::string>(checkpoint);
   return absl::OkStatus();
@@ -482,7 +522,7 @@ void FileLogStore::SettleLoop() {
       if (stopping_) return;
       unsettled_bytes_ = 0;
     }
-    // A failure costs nothing but journal space: the next settling covers this one's part too.
+    // The journal keeps all that is not settled, so a failure costs nothing but its space.
     if (const absl::Status status = Settle(); !status.ok()) {
       base::Log(base::Severity::kError, "cannot settle the log's tiles",
                 {{"error", status.ToString()}});
@@ -495,12 +535,13 @@ absl::Status FileLogStore::Settle() {
   if (tree.size() == mark_.size) return absl::OkStatus();
   const TreeHead mark{tree.size(), tree.Root()};
   if (dedup_ != nullptr) RETURN_IF_ERROR(dedup_->Flush());
-  const int fd = open(options_.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return base::ErrnoStatus(errno, absl::StrCat("open ", options_.directory));
-  const int synced = syncfs(fd);
-  const int error = errno;
-  close(fd);
-  if (synced != 0) return base::ErrnoStatus(error, absl::StrCat("sync ", options_.directory));
+  // The kernel reports a failed write once. After it, only a restart, which writes the tiles again
+  // from the journal, can tell that they are on the disk.
+  if (!settle_broken_.ok()) return settle_broken_;
+  if (syncfs(directory_fd_) != 0) {
+    settle_broken_ = base::ErrnoStatus(errno, absl::StrCat("sync ", options_.directory));
+    return settle_broken_;
+  }
   RETURN_IF_ERROR(WriteState(mark));
   mark_ = mark;
   return journal_->DropBefore(mark.size);

@@ -69,6 +69,7 @@ class FileLogStore : public LogStore {
 
   explicit FileLogStore(const Options& options);
 
+  absl::Status OpenFileSystem();
   absl::Status ReadState(TreeHead* mark) const;
   absl::Status WriteState(const TreeHead& mark);
   absl::Status RebuildEdge(const TreeHead& mark);
@@ -77,7 +78,7 @@ class FileLogStore : public LogStore {
   absl::Status Grow(Edge* edge, const Sequenced& batch);
   absl::Status CloseTile(Edge* edge, int level, uint64_t index);
   absl::Status WritePublicFile(const std::string& path, absl::string_view bytes);
-  void RemovePartials(const std::string& full_path);
+  void RemovePartials();
   std::shared_ptr<const Edge> edge() const;
   absl::StatusOr<ExpandedTile> FullTile(int level, uint64_t index) const;
   std::string PublicPath(absl::string_view path) const;
@@ -92,6 +93,8 @@ class FileLogStore : public LogStore {
   base::Mutex pending_mutex_;
   Sequenced pending_ ABSL_GUARDED_BY(pending_mutex_);
   Sequenced integrating_;  // taken from pending_; kept until its tiles are written
+  std::vector<std::string> closed_;  // tiles that have become full in this integration
+  absl::Status broken_;  // of the sequencing thread: not OK once the journal is ahead of pending_
 
   // Replaced as a whole by Integrate, so that readers see one tree.
   mutable base::Mutex edge_mutex_;
@@ -100,7 +103,8 @@ class FileLogStore : public LogStore {
   mutable base::Mutex checkpoint_mutex_;
   SharedBytes checkpoint_ ABSL_GUARDED_BY(checkpoint_mutex_);
 
-  // Keeps Publish from writing a partial tile behind the back of RemovePartials.
+  // Held while partial tiles are written, and while those of tiles that have become full, as edge_
+  // says by then, are removed: so none is left behind.
   base::Mutex partials_mutex_;
 
   mutable cache::LruCache<TileKey, ExpandedTile> tiles_;
@@ -111,7 +115,9 @@ class FileLogStore : public LogStore {
   base::CondVar settle_wake_;
   uint64_t unsettled_bytes_ ABSL_GUARDED_BY(settle_mutex_) = 0;
   bool stopping_ ABSL_GUARDED_BY(settle_mutex_) = false;
-  TreeHead mark_;  // used by the settling thread
+  TreeHead mark_;               // used by the settling thread, as is the next
+  absl::Status settle_broken_;  // not OK once a synchronisation has failed
+  int directory_fd_ = -1;
   std::thread settler_;
 };
 

@@ -96,6 +96,10 @@ absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const std::string& direct
                                                        const Options& options, uint64_t from,
                                                        const EntryFn& replay) {
   RETURN_IF_ERROR(base::EnsureDirectory(directory, 0700));
+  // A process that was killed between making the folder or a segment and synchronising what they
+  // stand in has left that to do.
+  RETURN_IF_ERROR(base::SyncDirectory(directory));
+  RETURN_IF_ERROR(base::SyncDirectory(directory + "/.."));
   ASSIGN_OR_RETURN(std::vector<uint64_t> segments, ListSegments(directory));
   std::unique_ptr<Journal> journal(new Journal(directory, options));
   if (segments.empty()) {
@@ -212,13 +216,19 @@ absl::Status Journal::StartSegment() {
   if (fd < 0) return base::ErrnoStatus(errno, absl::StrCat("create ", path));
   std::string marker = crypto::RandomBytes(kMarkerBytes);
   absl::Status status = WriteAll(fd, absl::StrCat(kMagic, marker));
-  if (status.ok() && fdatasync(fd) != 0) {
-    status = base::ErrnoStatus(errno, absl::StrCat("synchronise ", path));
-  }
-  if (status.ok()) status = base::SyncDirectory(directory_);
   if (!status.ok()) {
     close(fd);
     return status;
+  }
+  // The kernel reports a failed synchronisation once; trying again would seem to succeed.
+  if (fdatasync(fd) != 0) {
+    status = base::ErrnoStatus(errno, absl::StrCat("synchronise ", path));
+  } else {
+    status = base::SyncDirectory(directory_);
+  }
+  if (!status.ok()) {
+    close(fd);
+    return Fail(status);
   }
   synchronisations_.fetch_add(2, std::memory_order_relaxed);
   if (fd_ >= 0) close(fd_);
@@ -240,7 +250,7 @@ absl::Status Journal::WriteAll(int fd, absl::string_view bytes) const {
   return absl::OkStatus();
 }
 
-absl::Status Journal::Fail(absl::Status status) {
+absl::Status Journal::Fail(const absl::Status& status) {
   broken_ = absl::DataLossError(absl::StrCat(
       "the journal's state on disk is unknown after a failure (", status.message(),
       "): repair the disk and restart the ledger"));
@@ -265,11 +275,15 @@ absl::Status Journal::Append(absl::Span<const absl::string_view> entries) {
   buffer_.replace(0, kHeaderBytes, header);
 
   if (absl::Status failed = WriteAll(fd_, buffer_); !failed.ok()) {
-    if (ftruncate(fd_, static_cast<off_t>(fd_bytes_)) != 0) return Fail(std::move(failed));
+    if (ftruncate(fd_, static_cast<off_t>(fd_bytes_)) != 0) return Fail(failed);
     return failed;
   }
   if (fdatasync(fd_) != 0) {
-    return Fail(base::ErrnoStatus(errno, absl::StrCat("synchronise the journal in ", directory_)));
+    const absl::Status failed =
+        base::ErrnoStatus(errno, absl::StrCat("synchronise the journal in ", directory_));
+    // Else a restart would read the record back from memory and take it for durable.
+    [[maybe_unused]] const int cut = ftruncate(fd_, static_cast<off_t>(fd_bytes_));
+    return Fail(failed);
   }
   synchronisations_.fetch_add(1, std::memory_order_relaxed);
   fd_bytes_ += buffer_.size();

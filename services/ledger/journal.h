@@ -70,7 +70,7 @@ class Journal {
                              const EntryFn& replay);
   absl::Status WriteAll(int fd, absl::string_view bytes) const;
   std::string SegmentPath(uint64_t first_index) const;
-  absl::Status Fail(absl::Status status);
+  absl::Status Fail(const absl::Status& status);
 
   const std::string directory_;
   const Options options_;

@@ -60,13 +60,17 @@ absl::Status Ledger::Recover() {
   ASSIGN_OR_RETURN(const TreeHead head, store_->Integrate());
   RETURN_IF_ERROR(CheckPublished(head));
   ASSIGN_OR_RETURN(SignedTreeHead tree, Sign(head));
+  SignedTreeHead published;
+  if (const SharedBytes checkpoint = store_->PublishedCheckpoint(); !checkpoint->empty()) {
+    ASSIGN_OR_RETURN(const note::Checkpoint parsed, note::ParseSignedCheckpoint(*checkpoint));
+    published = {{parsed.size, parsed.root}, checkpoint};
+    // A power cut may have taken its partial tiles.
+    RETURN_IF_ERROR(store_->Publish(published.head, *checkpoint));
+  }
   base::MutexLock lock(&mutex_);
   sequenced_size_ = head.size;
   signed_ = std::move(tree);
-  if (const SharedBytes checkpoint = store_->PublishedCheckpoint(); !checkpoint->empty()) {
-    ASSIGN_OR_RETURN(const note::Checkpoint parsed, note::ParseSignedCheckpoint(*checkpoint));
-    published_ = {{parsed.size, parsed.root}, checkpoint};
-  }
+  published_ = std::move(published);
   return absl::OkStatus();
 }
 
@@ -86,6 +90,12 @@ absl::Status Ledger::CheckPublished(const TreeHead& head) const {
     return absl::FailedPreconditionError(
         absl::StrCat("the data folder holds the log ", published->origin, ", not ",
                      options_.origin, ": choose the right folder or origin"));
+  }
+  if (const auto opened = note::OpenCheckpoint(*checkpoint, options_.origin,
+                                               {&signer_->verifier(), 1});
+      !opened.ok()) {
+    return damaged(absl::StrCat("the published checkpoint does not bear this log's signature (",
+                                opened.status().message(), ")"));
   }
   if (published->size > head.size) {
     return damaged(absl::StrCat("the log published a checkpoint of size ", published->size,
@@ -135,7 +145,7 @@ void Ledger::Stop() {
       queue->clear();
     }
   }
-  Fail(std::move(left), absl::UnavailableError(
+  Fail(std::move(left), absl::DeadlineExceededError(
                             "the entries are in the log, but the ledger stopped before they "
                             "reached the wanted level: ask again later"));
 }
@@ -160,7 +170,7 @@ void Ledger::Append(std::vector<absl::string_view> entries, Level level, absl::T
     if (!stopped_.ok()) {
       refused = stopped_;
     } else if (queued_entries_ + call->entries.size() > options_.max_queued_entries ||
-               queued_bytes_ + call->bytes > options_.max_queued_bytes ||
+               held_bytes_ + call->bytes > options_.max_held_bytes ||
                waiting_integrated_.size() + waiting_cosigned_.size() >= options_.max_waiting) {
       refused = absl::ResourceExhaustedError(
           absl::StrCat("the log's queue is full (", queued_entries_,
@@ -169,7 +179,16 @@ void Ledger::Append(std::vector<absl::string_view> entries, Level level, absl::T
                        " calls for a checkpoint): try again in a moment"));
     } else {
       queued_entries_ += call->entries.size();
-      queued_bytes_ += call->bytes;
+      held_bytes_ += call->bytes;
+      // Whoever answers the call lets go of its bytes.
+      call->done = [this, bytes = call->bytes, done = std::move(call->done)](
+                       absl::StatusOr<Appended> result) {
+        {
+          base::MutexLock lock(&mutex_);
+          held_bytes_ -= bytes;
+        }
+        done(std::move(result));
+      };
       queued_.push_back(std::move(call));
     }
   }
@@ -191,7 +210,6 @@ void Ledger::SequenceLoop() {
       do {
         bytes += queued_.front()->bytes;
         queued_entries_ -= queued_.front()->entries.size();
-        queued_bytes_ -= queued_.front()->bytes;
         batch.push_back(std::move(queued_.front()));
         queued_.pop_front();
       } while (!queued_.empty() && bytes + queued_.front()->bytes <= options_.max_batch_bytes);
@@ -279,13 +297,26 @@ std::deque<Ledger::CallPtr> Ledger::TakeExpired() {
 
 void Ledger::IntegrateLoop() {
   while (true) {
+    absl::Status refused;
+    std::deque<CallPtr> waiting;
     {
       base::MutexLock lock(&mutex_);
-      while (!stopping_ && sequenced_size_ <= signed_.head.size && waiting_integrated_.empty()) {
+      while (!stopping_ && !absl::IsDataLoss(stopped_) &&
+             (!confirmed_ ||
+              (sequenced_size_ <= signed_.head.size && waiting_integrated_.empty()))) {
         integrator_wake_.Wait(&mutex_);
       }
       // What is sequenced is durable: the next start integrates it.
       if (stopping_) return;
+      if (absl::IsDataLoss(stopped_)) {
+        refused = stopped_;
+        while (!stopping_ && waiting_integrated_.empty()) integrator_wake_.Wait(&mutex_);
+        waiting.swap(waiting_integrated_);
+      }
+    }
+    if (!refused.ok()) {
+      Fail(std::move(waiting), refused);
+      continue;
     }
     absl::StatusOr<TreeHead> head = store_->Integrate();
     absl::StatusOr<SignedTreeHead> tree =
@@ -293,16 +324,16 @@ void Ledger::IntegrateLoop() {
     if (!tree.ok()) {
       base::Log(base::Severity::kError, "cannot integrate: trying again",
                 {{"error", tree.status().ToString()}});
-      std::deque<CallPtr> waiting;
       {
         base::MutexLock lock(&mutex_);
         waiting.swap(waiting_integrated_);
-        integrator_wake_.WaitFor(&mutex_, absl::Seconds(1), [this] { return stopping_; });
       }
       Fail(std::move(waiting),
-           absl::Status(tree.status().code(),
-                        absl::StrCat("the entries are durable but cannot be integrated yet (",
-                                     tree.status().message(), "): ask again later")));
+           absl::DeadlineExceededError(
+               absl::StrCat("the entries are in the log but cannot be integrated yet (",
+                            tree.status().message(), "): ask again later")));
+      base::MutexLock lock(&mutex_);
+      integrator_wake_.WaitFor(&mutex_, options_.integrate_retry, [this] { return stopping_; });
       continue;
     }
     std::deque<CallPtr> ready;
@@ -329,12 +360,13 @@ void Ledger::PublishLoop() {
     std::deque<CallPtr> ready;
     SignedTreeHead published;
     std::string problem;
+    bool confirmed;
     absl::Status refused;
     {
       base::MutexLock lock(&mutex_);
       const auto due = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-        const bool fresh =
-            published_.checkpoint == nullptr || signed_.head.size > published_.head.size;
+        const bool fresh = !confirmed_ || published_.checkpoint == nullptr ||
+                           signed_.head.size > published_.head.size;
         return stopping_ || !waiting_cosigned_.empty() || (fresh && !absl::IsDataLoss(stopped_));
       };
       publisher_wake_.Wait(&mutex_, due);
@@ -359,6 +391,7 @@ void Ledger::PublishLoop() {
       ready = TakeReady(&waiting_cosigned_,
                         published.checkpoint == nullptr ? 0 : published.head.size);
       tree = signed_;
+      confirmed = confirmed_;
     }
     Fail(std::move(expired),
          !refused.ok() ? refused
@@ -368,7 +401,10 @@ void Ledger::PublishLoop() {
                              problem.empty() ? "" : ": ", problem)));
     Release(std::move(ready), published);
     if (!refused.ok()) continue;
-    if (published.checkpoint != nullptr && tree.head.size <= published.head.size) continue;
+    if (confirmed && published.checkpoint != nullptr &&
+        tree.head.size <= published.head.size) {
+      continue;
+    }
 
     last = options_.clock->Now();
     const absl::Status status = PublishOnce(tree);
@@ -380,7 +416,9 @@ void Ledger::PublishLoop() {
     }
     base::MutexLock lock(&mutex_);
     cosign_problem_ = failed ? std::string(status.message()) : "";
+    confirmed_ = true;
     if (absl::IsDataLoss(status)) stopped_ = status;
+    integrator_wake_.NotifyOne();
   }
 }
 
@@ -434,6 +472,10 @@ absl::StatusOr<std::vector<merkle::Hash>> Ledger::ConsistencyProof(uint64_t firs
   if (first > second) {
     return absl::InvalidArgumentError(
         absl::StrCat("the first tree size, ", first, ", is larger than the second, ", second));
+  }
+  if (first == 0 || first == second) {
+    // The proof is empty, but says that the tree exists.
+    RETURN_IF_ERROR(store_->ReadNodes(merkle::RootNodes(second)).status());
   }
   return merkle::BuildConsistencyProof(
       first, second,

@@ -48,13 +48,16 @@ class Ledger {
     std::string origin;  // the checkpoint's first line (C2SP tlog-checkpoint)
     // Appends that wait to be sequenced; more are refused.
     size_t max_queued_entries = 65536;
-    size_t max_queued_bytes = 256 << 20;
+    // Bytes of entries whose append is not answered yet; more are refused.
+    size_t max_held_bytes = 256 << 20;
     // Appends that wait for integration or the quorum; more are refused.
     size_t max_waiting = 65536;
     // Entries that one synchronisation covers at most.
     size_t max_batch_bytes = 16 << 20;
     // While nobody waits for a cosignature, checkpoints are published no more often than this.
     absl::Duration publish_interval = absl::Milliseconds(100);
+    // Until the next try when tiles could not be written.
+    absl::Duration integrate_retry = absl::Seconds(1);
     // Until the next try when the quorum was not reached.
     absl::Duration cosign_retry = absl::Milliseconds(500);
     const base::Clock* clock = base::Clock::System();
@@ -85,14 +88,15 @@ class Ledger {
   // live until `done`, which is called once, from any thread, when all are at `level`:
   //   InvalidArgument     no entry, too many, an empty or too long one; nothing was appended
   //   ResourceExhausted   queue or disk full; nothing was appended
-  //   DeadlineExceeded    they are in the log but did not reach `level` by `deadline`
-  //   Unavailable         the ledger is stopping; or a disk fault, nothing was appended
+  //   DeadlineExceeded    they are in the log but did not reach `level` by `deadline`, or before
+  //                       the ledger stopped, or because their tiles cannot be written
+  //   Unavailable         the ledger is stopping, or a disk fault; nothing was appended
   //   DataLoss            the disk failed so that the ledger must be restarted
   void Append(std::vector<absl::string_view> entries, Level level, absl::Time deadline,
               AppendDone done);
 
-  // The newest tree head that the log has signed, and the one that it has published; both exist
-  // from the start, for the empty log too.
+  // The newest tree head that the log has signed, from the start and for the empty log too; and the
+  // one that it has published, whose checkpoint is null until the first quorum.
   SignedTreeHead signed_head() const;
   SignedTreeHead published_head() const;
 
@@ -160,7 +164,7 @@ class Ledger {
   base::CondVar publisher_wake_;
   std::deque<CallPtr> queued_ ABSL_GUARDED_BY(mutex_);
   size_t queued_entries_ ABSL_GUARDED_BY(mutex_) = 0;
-  size_t queued_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t held_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // of all calls not answered yet
   std::deque<CallPtr> waiting_integrated_ ABSL_GUARDED_BY(mutex_);
   std::deque<CallPtr> waiting_cosigned_ ABSL_GUARDED_BY(mutex_);
   uint64_t sequenced_size_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -168,6 +172,9 @@ class Ledger {
   SignedTreeHead published_ ABSL_GUARDED_BY(mutex_);
   std::string cosign_problem_ ABSL_GUARDED_BY(mutex_);  // why the last try missed the quorum
   absl::Status stopped_ ABSL_GUARDED_BY(mutex_);        // not OK once appends are refused
+  // Whether the witnesses have been asked since the start. Until then nothing new is signed: they
+  // may hold a head that this store, restored from an old copy, does not.
+  bool confirmed_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
 
   std::thread sequencer_;

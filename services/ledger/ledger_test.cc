@@ -55,7 +55,7 @@ class Call {
     base::MutexLock lock(&state_->mutex);
     state_->answered.WaitFor(&state_->mutex, absl::Minutes(1),
                              [this] { return state_->answers > 0; });
-    REQUIRE(state_->answers > 0);
+    if (state_->answers == 0) return absl::InternalError("never answered");
     return state_->appended;
   }
   int answers() const {
@@ -277,7 +277,7 @@ TEST_CASE("One client's append costs one synchronisation") {
 TEST_CASE("A full queue refuses appends and appends nothing of them") {
   Ledger::Options options;
   SECTION("of entries") { options.max_queued_entries = 3; }
-  SECTION("of bytes") { options.max_queued_bytes = 3; }
+  SECTION("of bytes") { options.max_held_bytes = 3; }
   Fixture log(options);
   log.Start();
   log.store->BlockSequence();

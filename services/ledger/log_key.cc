@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "libs/base/file.h"
 #include "libs/base/status_macros.h"
@@ -14,13 +15,21 @@ absl::StatusOr<std::unique_ptr<note::NoteSigner>> OpenLogKey(const std::string& 
                                                              const std::string& kek_path,
                                                              const std::string& origin) {
   RETURN_IF_ERROR(base::EnsureDirectory(directory, 0700));
+  const std::string key_path = directory + "/log.key";
+  const std::string path = directory + "/log.vkey";
+  // What is made anew would not fit what is left of the old.
+  for (const auto& [missing, left] : {std::pair(key_path, path), std::pair(kek_path, key_path)}) {
+    if (base::FileExists(left) && !base::FileExists(missing)) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(missing, " is missing but ", left, " is there: restore it"));
+    }
+  }
   ASSIGN_OR_RETURN(const crypto::Kek kek, crypto::Kek::LoadOrCreate(kek_path));
-  ASSIGN_OR_RETURN(crypto::PrivateKey key,
-                   crypto::LoadOrCreateSealedKey(directory + "/log.key", kek,
-                                                 crypto::Algorithm::kEd25519, "log key"));
+  ASSIGN_OR_RETURN(
+      crypto::PrivateKey key,
+      crypto::LoadOrCreateSealedKey(key_path, kek, crypto::Algorithm::kEd25519, "log key"));
   ASSIGN_OR_RETURN(std::unique_ptr<note::NoteSigner> signer,
                    note::NewEd25519Signer(origin, std::move(key)));
-  const std::string path = directory + "/log.vkey";
   const std::string line = absl::StrCat(signer->vkey(), "\n");
   const absl::StatusOr<std::string> known = base::ReadFile(path);
   if (absl::IsNotFound(known.status())) {
@@ -29,8 +38,9 @@ absl::StatusOr<std::unique_ptr<note::NoteSigner>> OpenLogKey(const std::string& 
     return known.status();
   } else if (*known != line) {
     return absl::FailedPreconditionError(
-        absl::StrCat(path, " says that this log is ", *known, "not ", line,
-                     "a log keeps its origin and key for ever: give --origin as it was"));
+        absl::StrCat(path, " says that this log is ", absl::StripTrailingAsciiWhitespace(*known),
+                     ", not ", signer->vkey(),
+                     ": a log keeps its origin and key for ever, give --origin as it was"));
   }
   return signer;
 }

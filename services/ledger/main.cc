@@ -40,7 +40,25 @@ struct Flags {
   }
 };
 
+// Makes the key where no server runs on the folder.
+absl::Status Initialise(const Flags& flags) {
+  RETURN_IF_ERROR(countersign::base::EnsureDirectory(flags.data, 0700));
+  ASSIGN_OR_RETURN(const auto lock, countersign::base::DirectoryLock::Acquire(flags.data));
+  return flags.OpenKey().status();
+}
+
 absl::Status SetUp(const Flags& flags, runtime::Server& server) {
+  if (flags.settle_bytes <= 0) {
+    return absl::InvalidArgumentError("--settle-bytes must be more than 0");
+  }
+  ledger::FileLogStore::Options store_options;
+  store_options.directory = flags.data;
+  store_options.deduplicate = flags.deduplicate;
+  store_options.settle_bytes = static_cast<uint64_t>(flags.settle_bytes);
+  store_options.journal_segment_bytes = store_options.settle_bytes / 2;
+  // First of all, because it locks the folder.
+  ASSIGN_OR_RETURN(auto store, ledger::FileLogStore::Open(store_options));
+  const ledger::FileLogStore* files = store.get();
   ASSIGN_OR_RETURN(auto signer, flags.OpenKey());
   const note::NoteVerifier key = signer->verifier();
 
@@ -57,17 +75,6 @@ absl::Status SetUp(const Flags& flags, runtime::Server& server) {
                                policy.Format()};
   ASSIGN_OR_RETURN(auto cosigner,
                    ledger::WitnessCosigner::Create({}, std::move(policy), key));
-
-  ledger::FileLogStore::Options store_options;
-  store_options.directory = flags.data;
-  store_options.deduplicate = flags.deduplicate;
-  if (flags.settle_bytes <= 0) {
-    return absl::InvalidArgumentError("--settle-bytes must be more than 0");
-  }
-  store_options.settle_bytes = static_cast<uint64_t>(flags.settle_bytes);
-  store_options.journal_segment_bytes = store_options.settle_bytes / 2;
-  ASSIGN_OR_RETURN(auto store, ledger::FileLogStore::Open(store_options));
-  const ledger::FileLogStore* files = store.get();
 
   ledger::Ledger::Options options;
   options.origin = flags.origin;
@@ -112,7 +119,7 @@ int main(int argc, char** argv) {
                    "at least this long between checkpoints that nobody waits for");
   main.AddDuration("--cosign-timeout", &flags.cosign_timeout,
                    "an append waits at most this long for the quorum");
-  main.AddAction("--init", [&flags] { return flags.OpenKey().status(); },
+  main.AddAction("--init", [&flags] { return Initialise(flags); },
                  "make the log's key, write DATA/log.vkey and exit");
   return main.Run(argc, argv, [&](runtime::Server& server) { return SetUp(flags, server); });
 }

@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
@@ -11,6 +12,7 @@
 #include "libs/base/log.h"
 #include "libs/base/status_macros.h"
 #include "libs/crypto/digest.h"
+#include "libs/merkle/proof.h"
 #include "libs/note/add_checkpoint.h"
 #include "libs/note/checkpoint.h"
 #include "libs/note/cosignature.h"
@@ -18,8 +20,21 @@
 namespace countersign::ledger {
 namespace {
 
+// A cosignature from further ahead than this is taken for a fault of the witness.
+constexpr absl::Duration kMaxClockSkew = absl::Hours(1);
+
 std::string Join(absl::string_view prefix, absl::string_view path) {
   return absl::StrCat(absl::StripSuffix(prefix, "/"), path);
+}
+
+// Whether `seen` is a head of the same tree as `head`: one that it has grown from, or one that this
+// store has grown to since.
+bool IsOfThisTree(const TreeHead& seen, const TreeHead& head, const Cosigner::ProofFn& proof) {
+  const TreeHead& first = seen.size < head.size ? seen : head;
+  const TreeHead& second = seen.size < head.size ? head : seen;
+  const auto hashes = proof(first.size, second.size);
+  if (!hashes.ok()) return !absl::IsOutOfRange(hashes.status());  // OutOfRange: the store is shorter
+  return merkle::VerifyConsistency(first.size, second.size, *hashes, first.root, second.root).ok();
 }
 
 }  // namespace
@@ -172,13 +187,18 @@ void WitnessCosigner::HandleAnswer(size_t witness, const RoundPtr& round, bool r
   if (response->status == 409 && retry) {
     const absl::StatusOr<uint64_t> size = note::ParseTlogSize(response->body_view());
     if (size.ok() && *size <= round->head.size) return Ask(witness, round, *size, false);
-    if (size.ok()) return InvestigateLargerSize(witness, round, *size);
+    if (size.ok()) {
+      return Investigate(witness, round,
+                         absl::StrCat("it claims to have cosigned size ", *size,
+                                      ", larger than the log's"));
+    }
   }
-  const absl::string_view body = response->body_view();
-  Settle(witness, round,
-         absl::UnavailableError(absl::StrCat(
-             "it answered ", response->status, ": ",
-             absl::StripTrailingAsciiWhitespace(body.substr(0, 200)))));
+  const std::string answer = absl::StrCat(
+      "it answered ", response->status, ": ",
+      absl::CHexEscape(absl::StripTrailingAsciiWhitespace(response->body_view().substr(0, 200))));
+  // 422: what it cosigned last is not of this tree. 409: it is larger than this tree.
+  if (response->status == 422) return Investigate(witness, round, answer);
+  Settle(witness, round, absl::UnavailableError(answer));
 }
 
 void WitnessCosigner::HandleSignatures(size_t witness, const RoundPtr& round,
@@ -194,10 +214,16 @@ void WitnessCosigner::HandleSignatures(size_t witness, const RoundPtr& round,
     for (const note::NoteSignature& line : *lines) {
       if (line.name != key.name() || line.key_id != key.key_id()) continue;
       if (!key.Verify(round->note.text, line.signature)) break;
+      const uint64_t timestamp = note::CosignatureTimestamp(line.signature).value_or(0);
+      const absl::Time latest = options_.clock->Now() + kMaxClockSkew;
+      if (timestamp == 0 || timestamp > static_cast<uint64_t>(absl::ToUnixSeconds(latest))) {
+        status = absl::UnavailableError(
+            absl::StrCat("its cosignature bears the impossible time ", timestamp));
+        break;
+      }
       round->signatures[witness] = line;
       state.cosigned_size = std::max(state.cosigned_size, round->head.size);
-      state.cosign_time = absl::FromUnixSeconds(
-          static_cast<int64_t>(note::CosignatureTimestamp(line.signature).value_or(0)));
+      state.cosign_time = absl::FromUnixSeconds(static_cast<int64_t>(timestamp));
       status = absl::OkStatus();
       break;
     }
@@ -205,10 +231,11 @@ void WitnessCosigner::HandleSignatures(size_t witness, const RoundPtr& round,
   Settle(witness, round, status);
 }
 
-void WitnessCosigner::InvestigateLargerSize(size_t witness, const RoundPtr& round,
-                                            uint64_t claimed) {
-  // Either the witness lies, or this store is an old copy of a log that had grown further. What
-  // the log itself signed decides: the witness shows it at its monitoring path.
+void WitnessCosigner::Investigate(size_t witness, const RoundPtr& round,
+                                  const std::string& answer) {
+  // Either the witness errs, or somebody fed it a newer checkpoint of this log, or this store is an
+  // old copy of a log that had grown further. What the log itself signed decides: the witness shows
+  // it at its monitoring path.
   http::ClientRequest get;
   {
     base::MutexLock lock(&mutex_);
@@ -219,22 +246,19 @@ void WitnessCosigner::InvestigateLargerSize(size_t witness, const RoundPtr& roun
   }
   get.timeout = options_.timeout;
   client_->Send(std::move(get), [this, witness, round,
-                                 claimed](absl::StatusOr<http::Response> response) {
+                                 answer](absl::StatusOr<http::Response> response) {
     if (response.ok() && response->status == 200) {
       const absl::StatusOr<note::Checkpoint> seen =
           note::OpenCheckpoint(response->body_view(), log_key_.name(), {&log_key_, 1});
-      if (seen.ok() && seen->size > round->head.size) {
+      if (seen.ok() && !IsOfThisTree({seen->size, seen->root}, round->head, round->proof)) {
         base::MutexLock lock(&mutex_);
         round->fatal = absl::DataLossError(absl::StrCat(
             "witness ", witnesses_[witness].policy.name, " holds a checkpoint of size ",
-            seen->size, " that this log has signed, but the data folder ends at ",
-            round->head.size,
-            ": it is an old copy, and signing on would fork the log; restore the newest one"));
+            seen->size, " that this log has signed but whose tree the data folder does not hold: "
+            "it is an old copy, and signing on would fork the log; restore the newest one"));
       }
     }
-    Settle(witness, round,
-           absl::UnavailableError(absl::StrCat("it claims to have cosigned size ", claimed,
-                                               ", larger than the log")));
+    Settle(witness, round, absl::UnavailableError(answer));
   });
 }
 

@@ -77,7 +77,9 @@ class WitnessCosigner : public Cosigner {
   void HandleAnswer(size_t witness, const RoundPtr& round, bool retry,
                     absl::StatusOr<http::Response> response);
   void HandleSignatures(size_t witness, const RoundPtr& round, const http::Response& response);
-  void InvestigateLargerSize(size_t witness, const RoundPtr& round, uint64_t claimed);
+  // Whether the witness stands where this log cannot follow, which is fatal; else `answer` is only
+  // why it did not cosign.
+  void Investigate(size_t witness, const RoundPtr& round, const std::string& answer);
   void Settle(size_t witness, const RoundPtr& round, const absl::Status& status);
   bool QuorumMet(const Round& round) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
