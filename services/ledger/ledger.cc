@@ -70,6 +70,7 @@ absl::Status Ledger::Recover() {
   base::MutexLock lock(&mutex_);
   sequenced_size_ = head.size;
   signed_ = std::move(tree);
+  confirmed_ = published.checkpoint == nullptr;
   published_ = std::move(published);
   return absl::OkStatus();
 }
@@ -233,6 +234,8 @@ void Ledger::SequenceBatch(std::vector<CallPtr> batch) {
     if (absl::IsDataLoss(placements.status())) {
       base::MutexLock lock(&mutex_);
       stopped_ = placements.status();
+      integrator_wake_.NotifyOne();
+      publisher_wake_.NotifyOne();
     }
     for (const CallPtr& call : batch) call->done(placements.status());
     return;

@@ -172,8 +172,9 @@ class Ledger {
   SignedTreeHead published_ ABSL_GUARDED_BY(mutex_);
   std::string cosign_problem_ ABSL_GUARDED_BY(mutex_);  // why the last try missed the quorum
   absl::Status stopped_ ABSL_GUARDED_BY(mutex_);        // not OK once appends are refused
-  // Whether the witnesses have been asked since the start. Until then nothing new is signed: they
-  // may hold a head that this store, restored from an old copy, does not.
+  // Whether the witnesses have been asked since the start, or have nothing of this log to show.
+  // Until then nothing new is signed: they may hold a head that this store, restored from an old
+  // copy, does not.
   bool confirmed_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
 

@@ -80,6 +80,7 @@ struct Fixture {
     options.origin = kOrigin;
     options.publish_interval = absl::Milliseconds(1);
     options.cosign_retry = absl::Milliseconds(1);
+    options.integrate_retry = absl::Milliseconds(1);
   }
 
   absl::Status TryStart() {
@@ -94,6 +95,8 @@ struct Fixture {
     store = store_wrapper.get();
     cosigner = fake_cosigner.get();
     if (published.has_value()) store->SetPublishedCheckpoint(*published);
+    if (witnesses_stuck) cosigner->Block();
+    cosigner->FailWith(witnesses_fail);
     auto started = Ledger::Start(options, std::move(store_wrapper), note::TestLogSigner(kOrigin),
                                  std::move(fake_cosigner));
     if (!started.ok()) return started.status();
@@ -118,6 +121,8 @@ struct Fixture {
   TempDir dir;
   Ledger::Options options;
   std::optional<std::string> published;  // what the store says is published, instead of what is
+  bool witnesses_stuck = false;  // from the start
+  absl::Status witnesses_fail;   // from the start
   FileLogStore* files = nullptr;
   FakeLogStore* store = nullptr;
   FakeCosigner* cosigner = nullptr;
@@ -277,7 +282,7 @@ TEST_CASE("One client's append costs one synchronisation") {
 TEST_CASE("A full queue refuses appends and appends nothing of them") {
   Ledger::Options options;
   SECTION("of entries") { options.max_queued_entries = 3; }
-  SECTION("of bytes") { options.max_held_bytes = 3; }
+  SECTION("of bytes") { options.max_held_bytes = 4; }
   Fixture log(options);
   log.Start();
   log.store->BlockSequence();
@@ -325,7 +330,7 @@ TEST_CASE("A failed integration says that the entries are durable and mends itse
   Fixture log;
   log.Start();
   log.store->FailIntegrate(absl::ResourceExhaustedError("no space"));
-  CHECK_THAT(log.Append({"a"}), StatusIs(StatusCode::kResourceExhausted, "durable"));
+  CHECK_THAT(log.Append({"a"}), StatusIs(StatusCode::kDeadlineExceeded, "no space"));
   log.store->FailIntegrate(absl::OkStatus());
   REQUIRE(log.PublishedSize(1));
   CheckTree(log.ledger->signed_head(), {"a"});
@@ -431,7 +436,7 @@ TEST_CASE("Stopping answers everybody once and keeps what was sequenced") {
       CHECK_THAT(calls[i].Answer(), IsOk());
     } else if (calls[i].answers() == 1) {
       const StatusCode code = calls[i].Answer().status().code();
-      CHECK((code == StatusCode::kUnavailable || code == StatusCode::kOk));
+      CHECK((code == StatusCode::kDeadlineExceeded || code == StatusCode::kOk));
     }
   }
   CHECK_THAT(log.Append({"new"}), StatusIs(StatusCode::kUnavailable, "stopping"));
@@ -450,8 +455,45 @@ TEST_CASE("A ledger starts where it stopped") {
   log.Start();
   CheckTree(log.ledger->signed_head(), {"a", "b"});
   CHECK(*log.ledger->published_head().checkpoint == published);
-  CHECK(log.cosigner->calls() == 0);
   CHECK(RequireOk(log.Append({"c"})).placements[0].index == 2);
+}
+
+TEST_CASE("After a start nothing new is signed before the witnesses have been asked") {
+  Fixture log;
+  log.Start();
+  RequireOk(log.Append({"a", "b"}, Level::kCosigned));
+  log.witnesses_stuck = true;
+  log.Start();
+  const Call waiting(log.ledger.get(), {"c"}, Level::kIntegrated);
+  CHECK_THAT(log.Append({"d"}, Level::kSequenced), IsOk());
+  CHECK(waiting.answers() == 0);
+  CHECK(log.ledger->signed_head().head.size == 2);
+  SECTION("they answer") {
+    log.cosigner->Unblock();
+    CHECK_THAT(waiting.Answer(), IsOk());
+  }
+  SECTION("they do not") {
+    log.cosigner->FailWith(absl::UnavailableError("away"));
+    log.cosigner->Unblock();
+    CHECK_THAT(waiting.Answer(), IsOk());
+  }
+  SECTION("they hold another tree") {
+    log.cosigner->FailWith(absl::DataLossError("an old copy"));
+    log.cosigner->Unblock();
+    CHECK_THAT(waiting.Answer(), StatusIs(StatusCode::kDataLoss, "an old copy"));
+    CHECK_THAT(log.Append({"e"}, Level::kSequenced), StatusIs(StatusCode::kDataLoss));
+    CHECK(log.ledger->signed_head().head.size == 2);
+  }
+}
+
+TEST_CASE("Witnesses that are away at a start keep nobody from appending") {
+  Fixture log;
+  log.Start();
+  RequireOk(log.Append({"a"}, Level::kCosigned));
+  log.witnesses_fail = absl::UnavailableError("away");
+  log.Start();
+  CHECK_THAT(log.Append({"b"}), IsOk());
+  CHECK(log.ledger->published_head().head.size == 1);
 }
 
 TEST_CASE("A store that does not keep its published promise is not started on") {

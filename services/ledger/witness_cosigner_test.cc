@@ -180,12 +180,13 @@ struct Fixture {
   // The log's checkpoint at `size`, cosigned.
   absl::StatusOr<std::string> Cosign(size_t size) {
     const Entries log = merkle::NumberedEntries(size);
-    return cosigner().Cosign(HeadOf(log), CheckpointOf(log),
-                             [](uint64_t first, uint64_t second)
-                                 -> absl::StatusOr<std::vector<merkle::Hash>> {
-                               return merkle::ReferenceProof(first,
-                                                             merkle::NumberedEntries(second));
-                             });
+    return cosigner().Cosign(
+        HeadOf(log), CheckpointOf(log),
+        [end = std::max(size, stored)](
+            uint64_t first, uint64_t second) -> absl::StatusOr<std::vector<merkle::Hash>> {
+          if (second > end) return absl::OutOfRangeError("the log is not that large");
+          return merkle::ReferenceProof(first, merkle::NumberedEntries(second));
+        });
   }
   // How many of the policy's witnesses have cosigned `checkpoint`.
   size_t Cosignatures(const std::string& checkpoint) const {
@@ -196,6 +197,7 @@ struct Fixture {
   std::vector<std::unique_ptr<FakeWitness>> witnesses;
   std::vector<std::string> urls;  // instead of theirs
   int quorum_size;
+  size_t stored = 0;  // how far the log has grown beyond the checkpoint that is cosigned
   WitnessCosigner::Options options;
   std::unique_ptr<WitnessCosigner> made;
 };
@@ -271,6 +273,30 @@ TEST_CASE("A witness that shows a larger tree signed by this log stops it") {
   CHECK_THAT(log.Cosign(6), StatusIs(StatusCode::kDataLoss, "size 9"));
 }
 
+TEST_CASE("A witness that somebody showed this log's next checkpoint is merely early") {
+  Fixture log(2, 1);
+  log.witnesses[0]->Remember(merkle::NumberedEntries(9));
+  log.witnesses[0]->Show(CheckpointOf(merkle::NumberedEntries(9)));
+  log.stored = 12;
+  CHECK(log.Cosignatures(RequireOk(log.Cosign(6))) == 1);
+  CHECK(log.Cosignatures(RequireOk(log.Cosign(12))) == 1);  // still left alone
+}
+
+TEST_CASE("A witness that finds the log inconsistent shows why, or is ignored") {
+  Fixture log(2, 1);
+  log.witnesses[0]->Say([](const auto&) { return Text(422, "inconsistent"); });
+  SECTION("with another tree that this log has signed") {
+    log.witnesses[0]->Show(CheckpointOf({"0", "another"}));
+    log.witnesses[1]->Stall();
+    CHECK_THAT(log.Cosign(6), StatusIs(StatusCode::kDataLoss, "size 2"));
+  }
+  SECTION("with this very tree") {
+    log.witnesses[0]->Show(CheckpointOf(merkle::NumberedEntries(2)));
+    CHECK(log.Cosignatures(RequireOk(log.Cosign(6))) == 1);
+  }
+  SECTION("with nothing") { CHECK(log.Cosignatures(RequireOk(log.Cosign(6))) == 1); }
+}
+
 TEST_CASE("A witness that claims a larger tree but cannot show it is ignored") {
   Fixture log(2, 1);
   log.witnesses[0]->Remember(merkle::NumberedEntries(9));
@@ -311,6 +337,13 @@ TEST_CASE("What is no cosignature by the witness's key over this checkpoint does
     auto line = RequireOk(note::ParseSignatureLines(witness.SignatureOver(text)))[0];
     line.signature[20] = static_cast<char>(line.signature[20] ^ 1);
     say(200, note::FormatSignatureLine(line));
+  }
+  SECTION("from far in the future") {
+    const std::string line = note::FormatSignatureLine(
+        {witness.name(), note::TestWitnessSigner(witness.name(), '1')->key_id(),
+         RequireOk(note::TestWitnessSigner(witness.name(), '1')->SignAt(text, 9'000'000'000))});
+    say(200, line);
+    reason = "impossible time 9000000000";
   }
   SECTION("cut short") {
     auto line = RequireOk(note::ParseSignatureLines(witness.SignatureOver(text)))[0];
@@ -414,7 +447,7 @@ TEST_CASE("Witnesses are sent the log's own note as it is, never one another's c
 }
 
 TEST_CASE("A witness that fails is left alone for a while, longer each time") {
-  base::ManualClock clock(absl::FromUnixSeconds(1'700'000'000));
+  base::ManualClock clock(absl::Now());  // the witnesses' clocks are the system's
   Fixture log(2, 1);
   log.options.clock = &clock;
   log.options.min_backoff = absl::Seconds(1);
