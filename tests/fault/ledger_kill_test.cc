@@ -1,10 +1,8 @@
 // The ledger as a real process: killed under load, out of disk, started twice, given a damaged
 // folder.
-#include <grpcpp/grpcpp.h>
 #include <signal.h>
 #include <sys/resource.h>
 
-#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <map>
@@ -15,165 +13,31 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "catch2/catch.hpp"
-#include "countersign/ledger/v1/ledger.grpc.pb.h"
-#include "libs/base/bytes.h"
 #include "libs/base/file.h"
-#include "libs/base/mutex.h"
 #include "libs/http/client.h"
-#include "libs/merkle/proof.h"
-#include "libs/note/checkpoint.h"
-#include "libs/runtime/channel.h"
-#include "libs/runtime/status.h"
 #include "libs/testing/child_process.h"
 #include "libs/testing/eventually.h"
-#include "libs/testing/matchers.h"
 #include "libs/testing/temp_dir.h"
+#include "tests/fault/ledger_client.h"
 
-namespace countersign {
+namespace countersign::fault {
 namespace {
 
-namespace pb = ledger::v1;
 using absl::StatusCode;
-using testing::ChildProcess;
 using testing::Eventually;
 using testing::IsOk;
-using testing::RequireOk;
 using testing::StatusIs;
 using testing::TempDir;
-using Stub = pb::LedgerService::Stub;
-
-constexpr char kOrigin[] = "log.example/kill";
-constexpr char kLog[] = "tenants/default/logs/main";
 
 const std::string& Binary() {
   static const std::string path = testing::Runfile("services/ledger/countersign-ledger");
   return path;
 }
 
-// The flags of a ledger on `data` and free ports, which settles often.
-std::vector<std::string> Flags(const std::string& data) {
-  return {"--data=" + data,
-          absl::StrCat("--origin=", kOrigin),
-          "--listen=127.0.0.1:0",
-          "--http-listen=127.0.0.1:0",
-          "--admin-listen=127.0.0.1:0",
-          "--publish-interval=1ms",
-          "--settle-bytes=20000"};
-}
-
 std::unique_ptr<ChildProcess> StartLedger(const std::string& data) {
   return ChildProcess::StartService(Binary(), Flags(data));
 }
-
-// Without retries, so that a call to a ledger that was killed fails at once.
-std::unique_ptr<Stub> Connect(const ChildProcess& ledger) {
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-  return pb::LedgerService::NewStub(grpc::CreateCustomChannel(
-      ledger.grpc_address(), grpc::InsecureChannelCredentials(), arguments));
-}
-
-template <typename Request, typename Response>
-absl::StatusOr<Response> Call(Stub* stub,
-                              grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
-                                                           Response*),
-                              const Request& request) {
-  const auto context = runtime::MakeContext(absl::Seconds(30));
-  Response response;
-  const grpc::Status status = (stub->*method)(context.get(), request, &response);
-  if (!status.ok()) return runtime::FromGrpcStatus(status);
-  return response;
-}
-
-absl::StatusOr<pb::BatchAppendEntriesResponse> Append(Stub* stub,
-                                                      const std::vector<std::string>& entries,
-                                                      pb::WaitLevel wait) {
-  pb::BatchAppendEntriesRequest request;
-  request.set_log(kLog);
-  *request.mutable_entries() = {entries.begin(), entries.end()};
-  request.set_wait(wait);
-  return Call(stub, &Stub::BatchAppendEntries, request);
-}
-
-std::vector<merkle::Hash> Hashes(const google::protobuf::RepeatedPtrField<std::string>& hashes) {
-  std::vector<merkle::Hash> result;
-  for (const std::string& hash : hashes) {
-    // What is no hash proves nothing.
-    result.push_back(merkle::ToHash(hash).value_or(merkle::Hash()));
-  }
-  return result;
-}
-
-note::NoteVerifier LogKey(const std::string& data) {
-  const std::string vkey = RequireOk(base::ReadFile(data + "/log.vkey"));
-  return RequireOk(note::ParseVkey(absl::StripSuffix(vkey, "\n")));
-}
-
-absl::StatusOr<note::Checkpoint> OpenCheckpoint(absl::string_view note,
-                                                const note::NoteVerifier& key) {
-  return note::OpenCheckpoint(note, kOrigin, {&key, 1});
-}
-
-// Everything that the log has ever promised. Thread-safe.
-class Promises {
- public:
-  // An acknowledged entry. Complains when another index was promised before.
-  void Acknowledged(const std::string& entry, uint64_t index) {
-    base::MutexLock lock(&mutex_);
-    const auto [known, is_new] = indexes_.emplace(entry, index);
-    if (!is_new && known->second != index) {
-      complaints_.push_back(absl::StrCat("'", entry, "' has index ", known->second, " and ", index));
-    }
-    if (is_new) ++acknowledged_;
-  }
-
-  // A checkpoint that was seen; a published one may not be smaller than those before it.
-  void Seen(const note::Checkpoint& checkpoint, bool published) {
-    base::MutexLock lock(&mutex_);
-    const auto [known, is_new] = roots_.emplace(checkpoint.size, checkpoint.root);
-    if (!is_new && known->second != checkpoint.root) {
-      complaints_.push_back(absl::StrCat("size ", checkpoint.size, " has two roots"));
-    }
-    if (!published) return;
-    if (checkpoint.size < published_) {
-      complaints_.push_back(absl::StrCat("published size ", checkpoint.size, " after ", published_));
-    }
-    published_ = std::max(published_, checkpoint.size);
-  }
-
-  void Complain(std::string complaint) {
-    base::MutexLock lock(&mutex_);
-    complaints_.push_back(std::move(complaint));
-  }
-
-  std::map<std::string, uint64_t> indexes() const {
-    base::MutexLock lock(&mutex_);
-    return indexes_;
-  }
-  std::map<uint64_t, merkle::Hash> roots() const {
-    base::MutexLock lock(&mutex_);
-    return roots_;
-  }
-  std::vector<std::string> complaints() const {
-    base::MutexLock lock(&mutex_);
-    return complaints_;
-  }
-  uint64_t published() const {
-    base::MutexLock lock(&mutex_);
-    return published_;
-  }
-  size_t acknowledged() const { return acknowledged_; }
-
- private:
-  mutable base::Mutex mutex_;
-  std::map<std::string, uint64_t> indexes_ ABSL_GUARDED_BY(mutex_);
-  std::map<uint64_t, merkle::Hash> roots_ ABSL_GUARDED_BY(mutex_);
-  std::vector<std::string> complaints_ ABSL_GUARDED_BY(mutex_);
-  uint64_t published_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::atomic<size_t> acknowledged_{0};
-};
 
 // Appends until the ledger is gone. `name` makes its entries its own.
 void AppendUntilGone(Stub* stub, const std::string& name, uint32_t seed,
@@ -220,58 +84,6 @@ void PollUntilGone(const std::string& url, const note::NoteVerifier& key, Promis
   }
 }
 
-// That the ledger keeps all that was promised.
-void CheckPromises(Stub* stub, const note::NoteVerifier& key, const Promises& promises) {
-  pb::GetCheckpointRequest request;
-  request.set_log(kLog);
-  request.set_unpublished(true);
-  const auto newest = RequireOk(Call(stub, &Stub::GetCheckpoint, request));
-  const note::Checkpoint head = RequireOk(OpenCheckpoint(newest.checkpoint(), key));
-
-  const std::map<std::string, uint64_t> indexes = promises.indexes();
-  for (auto entry = indexes.begin(); entry != indexes.end();) {
-    pb::BatchGetInclusionProofsRequest wanted;
-    wanted.set_log(kLog);
-    wanted.set_tree_size(static_cast<int64_t>(head.size));
-    const auto begin = entry;
-    for (; entry != indexes.end() && wanted.leaf_hashes_size() < 1000; ++entry) {
-      wanted.add_leaf_hashes(std::string(base::AsBytes(merkle::LeafHash(entry->first))));
-    }
-    const auto proofs = RequireOk(Call(stub, &Stub::BatchGetInclusionProofs, wanted));
-    int i = 0;
-    for (auto proven = begin; proven != entry; ++proven, ++i) {
-      const pb::InclusionProof& proof = proofs.proofs(i);
-      const absl::Status verdict =
-          merkle::VerifyInclusion(proven->second, head.size, merkle::LeafHash(proven->first),
-                                  Hashes(proof.hashes()), head.root);
-      if (static_cast<uint64_t>(proof.index()) != proven->second || !verdict.ok()) {
-        FAIL("'" << proven->first << "' was promised index " << proven->second << " and has "
-                 << proof.index() << ": " << verdict);
-      }
-    }
-  }
-
-  const std::map<uint64_t, merkle::Hash> roots = promises.roots();
-  for (auto seen = roots.begin(); seen != roots.end();) {
-    pb::BatchGetConsistencyProofsRequest wanted;
-    wanted.set_log(kLog);
-    const auto begin = seen;
-    for (; seen != roots.end() && wanted.pairs_size() < 1000; ++seen) {
-      REQUIRE(seen->first <= head.size);
-      pb::TreeSizePair* pair = wanted.add_pairs();
-      pair->set_first_size(static_cast<int64_t>(seen->first));
-      pair->set_second_size(static_cast<int64_t>(head.size));
-    }
-    const auto proofs = RequireOk(Call(stub, &Stub::BatchGetConsistencyProofs, wanted));
-    int i = 0;
-    for (auto proven = begin; proven != seen; ++proven, ++i) {
-      const absl::Status verdict = merkle::VerifyConsistency(
-          proven->first, head.size, Hashes(proofs.proofs(i).hashes()), proven->second, head.root);
-      if (!verdict.ok()) FAIL("the checkpoint of size " << proven->first << ": " << verdict);
-    }
-  }
-}
-
 TEST_CASE("Killed fifty times under load, the ledger keeps every promise") {
   constexpr int kRounds = 50;
   constexpr int kAppenders = 4;
@@ -291,7 +103,7 @@ TEST_CASE("Killed fifty times under load, the ledger keeps every promise") {
       starting.Kill();
     }
     const auto ledger = StartLedger(dir.path());
-    const auto stub = Connect(*ledger);
+    const auto stub = Connect(ledger->grpc_address());
     const note::NoteVerifier key = LogKey(dir.path());
     const auto published = RequireOk(http::Client().Get(
         absl::StrCat("http://", ledger->http_address(), "/checkpoint"), absl::Seconds(30)));
@@ -322,7 +134,7 @@ TEST_CASE("Killed fifty times under load, the ledger keeps every promise") {
   }
 
   const auto ledger = StartLedger(dir.path());
-  auto stub = Connect(*ledger);
+  auto stub = Connect(ledger->grpc_address());
   const note::NoteVerifier key = LogKey(dir.path());
   CheckPromises(stub.get(), key, promises);
   // What was acknowledged is read back, byte for byte, under its index.
@@ -377,7 +189,7 @@ TEST_CASE("A disk that fills up refuses appends, loses nothing, and takes more o
     if (!absl::StartsWith(flag, "--settle-bytes")) arguments.push_back(flag);
   }
   const auto ledger = ChildProcess::StartService("/bin/sh", arguments);
-  const auto stub = Connect(*ledger);
+  const auto stub = Connect(ledger->grpc_address());
   const note::NoteVerifier key = LogKey(dir.path());
   Promises promises;
   const auto append = [&](const std::string& entry) {
@@ -414,7 +226,7 @@ TEST_CASE("A disk that fills up refuses appends, loses nothing, and takes more o
   }));
   ledger->Kill();
   const auto restarted = StartLedger(dir.path());
-  CheckPromises(Connect(*restarted).get(), key, promises);
+  CheckPromises(Connect(restarted->grpc_address()).get(), key, promises);
 }
 
 TEST_CASE("A second ledger on one data folder is refused") {
@@ -426,7 +238,7 @@ TEST_CASE("A second ledger on one data folder is refused") {
                                                         " is in use by another process (id ",
                                                         first->pid(), ")")));
   // The first one is unharmed.
-  CHECK_THAT(Append(Connect(*first).get(), {"a"}, pb::WAIT_LEVEL_COSIGNED), IsOk());
+  CHECK_THAT(Append(Connect(first->grpc_address()).get(), {"a"}, pb::WAIT_LEVEL_COSIGNED), IsOk());
   CHECK(first->Stop() == 0);
 }
 
@@ -450,7 +262,7 @@ TEST_CASE("A port in use is named") {
 // A folder with 600 entries, and its log stopped.
 void MakeLog(const std::string& data) {
   const auto ledger = StartLedger(data);
-  auto stub = Connect(*ledger);
+  auto stub = Connect(ledger->grpc_address());
   for (int i = 0; i < 6; ++i) {
     std::vector<std::string> entries;
     for (int e = 0; e < 100; ++e) entries.push_back(absl::StrCat(i, "/", e, std::string(60, '.')));
@@ -503,4 +315,4 @@ TEST_CASE("A damaged data folder is refused and the damage named") {
 }
 
 }  // namespace
-}  // namespace countersign
+}  // namespace countersign::fault
