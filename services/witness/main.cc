@@ -54,6 +54,9 @@ void ExportMetrics(const witness::Witness& witness, runtime::Metrics* metrics) {
   metrics->AddCounterFunction("countersign_witness_forks_total",
                               "Checkpoints refused because a log had signed another root before.",
                               [&counts] { return static_cast<double>(counts.forks.load()); });
+  metrics->AddCounterFunction("countersign_witness_turned_away_total",
+                              "Requests refused because too many waited.",
+                              [&counts] { return static_cast<double>(counts.turned_away.load()); });
 }
 
 absl::Status SetUp(const Flags& flags, runtime::Server& server) {

@@ -84,11 +84,10 @@ std::unique_ptr<storage::Database> OpenDatabase(const std::string& directory) {
 }
 
 std::unique_ptr<Witness> OpenWitness(std::unique_ptr<storage::Database> database,
-                                     const base::Clock* clock, int max_requests_per_log) {
-  return RequireOk(Witness::Open(std::move(database),
-                                 {.signer = note::TestWitnessSigner(kWitnessName, 'W', clock),
-                                  .clock = clock,
-                                  .max_requests_per_log = max_requests_per_log}));
+                                     const base::Clock* clock) {
+  return RequireOk(
+      Witness::Open(std::move(database),
+                    {.signer = note::TestWitnessSigner(kWitnessName, 'W', clock), .clock = clock}));
 }
 
 }  // namespace countersign::witness

@@ -67,6 +67,7 @@ class FaultyDatabase : public storage::Database {
   storage::Engine engine() const override { return database_->engine(); }
   absl::Status InTransaction(const Body& body) override;
   absl::Status InSnapshot(const Body& body) override { return database_->InSnapshot(body); }
+  absl::Status EraseDeleted() override { return database_->EraseDeleted(); }
   void Close() override { database_->Close(); }
 
  private:
@@ -82,8 +83,7 @@ std::unique_ptr<storage::Database> OpenDatabase(const std::string& directory);
 
 // A witness with a fixed key on that database; fails the test when it cannot be opened.
 std::unique_ptr<Witness> OpenWitness(std::unique_ptr<storage::Database> database,
-                                     const base::Clock* clock = base::Clock::System(),
-                                     int max_requests_per_log = 64);
+                                     const base::Clock* clock = base::Clock::System());
 
 }  // namespace countersign::witness
 

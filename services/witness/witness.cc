@@ -39,14 +39,15 @@ absl::Status NotConsistent(absl::string_view reason, absl::string_view message) 
   return runtime::AttachReason(absl::FailedPreconditionError(message), reason);
 }
 
-// A log's origin must be what can be a checkpoint's first line.
+// A log's origin must be what can be the first line of a signed checkpoint.
 absl::Status CheckOrigin(absl::string_view origin) {
   const note::Checkpoint checkpoint{std::string(origin), 0, merkle::EmptyRoot()};
-  const absl::StatusOr<note::Checkpoint> parsed =
-      note::ParseCheckpoint(note::FormatCheckpoint(checkpoint));
+  const absl::StatusOr<note::Checkpoint> parsed = note::ParseSignedCheckpoint(
+      note::FormatNote({note::FormatCheckpoint(checkpoint), {{"any", 0, "any"}}}));
   if (!parsed.ok() || !(*parsed == checkpoint) || origin.size() > kMaxOriginBytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("an origin is one line of 1 to ", kMaxOriginBytes, " bytes"));
+    return absl::InvalidArgumentError(absl::StrCat("an origin is one line of 1 to ",
+                                                   kMaxOriginBytes,
+                                                   " bytes of UTF-8 without control characters"));
   }
   return absl::OkStatus();
 }
@@ -78,21 +79,6 @@ WatchedLog ToWatchedLog(const storage::Row& row) {
 
 }  // namespace
 
-// A place among the requests of one log that may wait for the database.
-class Witness::Turn {
- public:
-  Turn(Log* log, int limit) : log_(log), granted_(log->requests.fetch_add(1) < limit) {}
-  ~Turn() { log_->requests.fetch_sub(1); }
-  Turn(const Turn&) = delete;
-  Turn& operator=(const Turn&) = delete;
-
-  bool granted() const { return granted_; }
-
- private:
-  Log* const log_;
-  const bool granted_;
-};
-
 absl::StatusOr<std::unique_ptr<Witness>> Witness::Open(std::unique_ptr<storage::Database> database,
                                                        Options options) {
   RETURN_IF_ERROR(storage::Migrate(*database, Migrations()));
@@ -116,10 +102,7 @@ absl::StatusOr<std::unique_ptr<Witness>> Witness::Open(std::unique_ptr<storage::
 }
 
 Witness::Witness(std::unique_ptr<storage::Database> database, Options options)
-    : database_(std::move(database)),
-      signer_(std::move(options.signer)),
-      clock_(options.clock),
-      max_requests_per_log_(options.max_requests_per_log) {}
+    : database_(std::move(database)), signer_(std::move(options.signer)), clock_(options.clock) {}
 
 absl::StatusOr<AddCheckpointResult> Witness::AddCheckpoint(
     const note::AddCheckpointRequest& request) {
@@ -148,10 +131,6 @@ absl::StatusOr<AddCheckpointResult> Witness::Add(const note::AddCheckpointReques
   if (request.old_size > checkpoint.size) {
     return absl::InvalidArgumentError(absl::StrCat(
         "the old size, ", request.old_size, ", is above the checkpoint's, ", checkpoint.size));
-  }
-  const Turn turn(log.get(), max_requests_per_log_);
-  if (!turn.granted()) {
-    return absl::ResourceExhaustedError("too many requests for this log at once; try again later");
   }
 
   // What is kept and cosigned bears nobody's signatures but the log's.
@@ -327,6 +306,15 @@ absl::StatusOr<WatchedLog> Witness::AddLog(absl::string_view origin,
                      " is watched already, with other keys: ", absl::StrJoin(log.vkeys, " ")));
   }
   return log;
+}
+
+absl::Status Witness::TurnAway() {
+  ++counts_.turned_away;
+  return runtime::AttachRetryAfter(
+      runtime::AttachReason(
+          absl::ResourceExhaustedError("too many requests wait already; try again in a second"),
+          "TOO_MUCH_WAITING"),
+      absl::Seconds(1));
 }
 
 absl::Status Witness::AddLogsByKeyName(const std::vector<std::string>& vkeys) {

@@ -48,8 +48,6 @@ class Witness {
   struct Options {
     std::unique_ptr<note::CosignatureSigner> signer;
     const base::Clock* clock = base::Clock::System();
-    // Requests of one log that may wait for the database at once.
-    int max_requests_per_log = 64;
   };
 
   // How often AddCheckpoint ended how, since the start.
@@ -59,6 +57,8 @@ class Witness {
     std::atomic<uint64_t> refused{0};  // the request's fault, forks included
     std::atomic<uint64_t> forks{0};    // two roots at one size, both signed by the log
     std::atomic<uint64_t> failed{0};   // the witness's fault
+    // Requests of any kind that TurnAway answered.
+    std::atomic<uint64_t> turned_away{0};
   };
 
   // Brings the database's schema up to date. FailedPrecondition when the database belongs to
@@ -73,9 +73,9 @@ class Witness {
   //   a conflict          old_size is not the latest size; data, not an error (409)
   //   FailedPrecondition  not consistent with the latest checkpoint (422); ReasonOf says
   //                       ROOT_MISMATCH for two roots at one size, else PROOF_INVALID
-  // and ResourceExhausted (429) for too many requests of a log at once, Unavailable when the
-  // database failed or the clock went back. A cosignature is returned only when the checkpoint is
-  // durable. After Unavailable it may be durable though nothing was returned: ask again.
+  // and Unavailable (503) when the database failed or the clock went back. A cosignature is
+  // returned only when the checkpoint is durable. After Unavailable it may be durable though
+  // nothing was returned: ask again.
   absl::StatusOr<AddCheckpointResult> AddCheckpoint(const note::AddCheckpointRequest& request);
 
   // The latest cosigned checkpoint: the log's verified signatures, then this witness's. NotFound
@@ -96,6 +96,10 @@ class Witness {
   // At most `limit` logs, in order of their origins, from the first behind `after`.
   absl::StatusOr<std::vector<WatchedLog>> ListLogs(absl::string_view after, size_t limit);
 
+  // Counts a request that was not let in because too many wait, and returns what answers it:
+  // ResourceExhausted (429) with how long to wait before the next try.
+  absl::Status TurnAway();
+
   const std::string& name() const { return signer_->name(); }
   std::string vkey() const { return signer_->vkey(); }
   const Counts& counts() const { return counts_; }
@@ -104,9 +108,7 @@ class Witness {
   // What is known of a log that never changes.
   struct Log {
     std::vector<note::NoteVerifier> keys;
-    std::atomic<int> requests{0};
   };
-  class Turn;
 
   Witness(std::unique_ptr<storage::Database> database, Options options);
 
@@ -120,7 +122,6 @@ class Witness {
   const std::unique_ptr<storage::Database> database_;
   const std::unique_ptr<note::CosignatureSigner> signer_;
   const base::Clock* const clock_;
-  const int max_requests_per_log_;
   Counts counts_;
 
   base::Mutex mutex_;

@@ -1,6 +1,7 @@
 #include "services/witness/witness_http.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -37,7 +38,7 @@ int StatusOf(absl::StatusCode code) {
 }
 
 http::Response Failure(const absl::Status& status) {
-  http::Response response = Text(StatusOf(status.code()), status.message());
+  http::Response response = Text(StatusOf(status.code()), PublicStatus(status).message());
   if (response.status == 429 || response.status == 503) response.headers.Add("Retry-After", "1");
   return response;
 }
@@ -82,8 +83,9 @@ http::Response WithCors(http::Response response) {
 
 }  // namespace
 
-http::Handler WitnessHandler(Witness* witness, base::ThreadPool* executor) {
-  return [witness, executor](http::Request request, http::Responder respond) {
+http::Handler WitnessHandler(Witness* witness, base::ThreadPool* executor, int max_waiting) {
+  return [witness, executor, admission = Admission(max_waiting)](http::Request request,
+                                                                 http::Responder respond) {
     const bool add = request.path() == "/add-checkpoint";
     const bool read = !OriginHashOf(request.path()).empty();
     const absl::string_view methods = add ? "POST, OPTIONS" : "GET, HEAD, OPTIONS";
@@ -109,9 +111,16 @@ http::Handler WitnessHandler(Witness* witness, base::ThreadPool* executor) {
       return respond(
           WithCors(Text(413, absl::StrCat("a request has at most ", kMaxBodyBytes, " bytes"))));
     }
-    executor->Schedule([witness, add, request = std::move(request), respond = std::move(respond)] {
-      respond(WithCors(add ? AddCheckpoint(witness, request.body)
-                           : GetCheckpoint(witness, OriginHashOf(request.path()))));
+    std::shared_ptr<void> place = admission.Enter();
+    if (place == nullptr) return respond(WithCors(Failure(witness->TurnAway())));
+    executor->Schedule([witness, add, place = std::move(place), request = std::move(request),
+                        respond = std::move(respond)]() mutable {
+      http::Response response =
+          WithCors(add ? AddCheckpoint(witness, request.body)
+                       : GetCheckpoint(witness, OriginHashOf(request.path())));
+      // Before the answer: whoever has that may ask again.
+      place.reset();
+      respond(std::move(response));
     });
   };
 }

@@ -6,6 +6,7 @@
 
 #include "libs/base/thread_pool.h"
 #include "libs/http/message.h"
+#include "services/witness/front_end.h"
 #include "services/witness/witness.h"
 
 namespace countersign::witness {
@@ -17,8 +18,10 @@ inline constexpr size_t kMaxBodyBytes = 256 * 1024;
 // few seconds. OPTIONS is answered 204, everything with CORS headers for any origin. Errors are
 // text: 400, 403, 404, 409 (text/x.tlog.size), 413, 422, 429 as tlog-witness says, 405 for other
 // methods, 503 when the database failed. Work is done on `executor`; it and `witness` outlive the
-// handler.
-http::Handler WitnessHandler(Witness* witness, base::ThreadPool* executor);
+// handler. Of requests that need it, `max_waiting` may be unanswered at once; further ones are
+// answered 429 and not queued.
+http::Handler WitnessHandler(Witness* witness, base::ThreadPool* executor,
+                             int max_waiting = kMaxWaiting);
 
 }  // namespace countersign::witness
 

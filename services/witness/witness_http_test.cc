@@ -10,6 +10,8 @@
 #include "libs/base/thread_pool.h"
 #include "libs/http/client.h"
 #include "libs/http/server.h"
+#include "libs/note/signed_note.h"
+#include "libs/note/utf8.h"
 #include "libs/testing/matchers.h"
 #include "libs/testing/temp_dir.h"
 #include "services/witness/testing.h"
@@ -34,8 +36,7 @@ struct Fixture {
 
   testing::TempDir dir;
   FaultyDatabase* database = new FaultyDatabase(OpenDatabase(dir.path()));
-  std::unique_ptr<Witness> witness =
-      OpenWitness(std::unique_ptr<storage::Database>(database), base::Clock::System(), 1);
+  std::unique_ptr<Witness> witness = OpenWitness(std::unique_ptr<storage::Database>(database));
   base::ThreadPool executor{4};
   std::unique_ptr<http::Server> server = RequireOk(
       http::Server::Listen({.address = "127.0.0.1:0"}, WitnessHandler(witness.get(), &executor)));
@@ -107,31 +108,67 @@ TEST_CASE("A failing disk answers 503 and no cosignature") {
   CHECK(f.Add(f.log.Request(0, 5)).status == 200);
 }
 
-TEST_CASE("Too many requests of a log at once are answered 429") {
-  Fixture f;  // with a limit of 1
+TEST_CASE("Requests beyond the limit are answered 429 and not queued, whatever the executor does") {
+  Fixture f;
   f.database->Set(FaultyDatabase::Fault::kWait);
-  base::ThreadPool other(1);
   base::Mutex mutex;
   base::CondVar changed;
-  int first_status = 0;
-  const note::AddCheckpointRequest request = f.log.Request(0, 5);
-  other.Schedule([&] {
-    const auto response =
-        f.client.Post(absl::StrCat("http://", f.server->address(), "/add-checkpoint"), "text/plain",
-                      note::FormatAddCheckpoint(request), absl::Seconds(60));
-    const int status = response.ok() ? response->status : -1;
+  std::vector<http::Response> responses;
+  const auto respond = [&](http::Response response) {
     base::MutexLock lock(&mutex);
-    first_status = status;
+    responses.push_back(std::move(response));
     changed.NotifyAll();
-  });
-  f.database->AwaitWaiting(1);
-  const http::Response turned_away = f.Add(request);
-  CHECK(turned_away.status == 429);
-  CHECK(turned_away.headers.Has("Retry-After"));
+  };
+  // What has been answered once there are `count` answers.
+  const auto await = [&](size_t count) {
+    base::MutexLock lock(&mutex);
+    changed.Wait(&mutex, [&] { return responses.size() >= count; });
+    return responses;
+  };
+  base::ThreadPool executor(1);
+  const http::Handler handler = WitnessHandler(f.witness.get(), &executor, 3);
+  const auto add = [&] {
+    handler({.method = "POST",
+             .target = "/add-checkpoint",
+             .body = note::FormatAddCheckpoint(f.log.Request(0, 5))},
+            respond);
+  };
+  for (int i = 0; i < 3; ++i) add();  // one on the thread, two behind it
+  for (int i = 0; i < 2; ++i) {
+    add();
+    base::MutexLock lock(&mutex);
+    CHECK(responses.size() == static_cast<size_t>(i) + 1);
+  }
   f.database->Set(FaultyDatabase::Fault::kNone);
-  base::MutexLock lock(&mutex);
-  changed.Wait(&mutex, [&] { return first_status != 0; });
-  CHECK(first_status == 200);
+  const std::vector<http::Response> all = await(5);
+  for (size_t i : {0, 1}) {
+    CHECK(all[i].status == 429);
+    CHECK(all[i].headers.Get("Retry-After") == "1");
+    CHECK(all[i].headers.Get("Access-Control-Allow-Origin") == "*");
+  }
+  CHECK(all[2].status == 200);
+  CHECK(all[3].status == 409);
+  CHECK(all[4].status == 409);
+  CHECK(f.witness->counts().turned_away == 2);
+  // Each answer has freed its place.
+  for (int i = 0; i < 3; ++i) add();
+  CHECK(await(8)[7].status == 409);
+  CHECK(f.witness->counts().turned_away == 2);
+}
+
+TEST_CASE("A refusal that quotes a long name is short and UTF-8") {
+  Fixture f;
+  std::string name = "x";
+  for (int i = 0; i < 3000; ++i) name += "\xc3\xa9";
+  const TestLog log(name);
+  RequireOk(f.witness->AddLog("example.com/long", {log.vkey()}));
+  note::AddCheckpointRequest request = TestLog("example.com/long").Request(0, 1);
+  request.checkpoint +=
+      note::FormatSignatureLine({name, log.verifier().key_id(), std::string(64, 's')});
+  const http::Response refused = f.Add(request);
+  CHECK(refused.status == 403);
+  CHECK(refused.body_view().size() <= kMaxMessageBytes + 1);
+  CHECK(note::IsUtf8(refused.body_view()));
 }
 
 TEST_CASE("Browsers may ask from anywhere") {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -50,10 +51,21 @@ void ToProto(const WatchedLog& log, v1::WitnessedLog* proto) {
 
 }  // namespace
 
+grpc::ServerUnaryReactor* WitnessService::OnExecutor(grpc::CallbackServerContext* context,
+                                                     std::function<absl::Status()> function) {
+  std::shared_ptr<void> place = admission_.Enter();
+  if (place == nullptr) return runtime::FinishUnary(context, witness_->TurnAway());
+  // The place is given back with the closure, before the answer leaves.
+  return runtime::RunUnary(context, executor_,
+                           [place = std::move(place), function = std::move(function)] {
+                             return PublicStatus(function());
+                           });
+}
+
 grpc::ServerUnaryReactor* WitnessService::AddCheckpoint(grpc::CallbackServerContext* context,
                                                         const v1::AddCheckpointRequest* request,
                                                         v1::AddCheckpointResponse* response) {
-  return runtime::RunUnary(context, executor_, [this, request, response]() -> absl::Status {
+  return OnExecutor(context, [this, request, response]() -> absl::Status {
     ASSIGN_OR_RETURN(const note::AddCheckpointRequest add, FromProto(*request));
     ASSIGN_OR_RETURN(AddCheckpointResult result, witness_->AddCheckpoint(add));
     if (result.conflict_size.has_value()) {
@@ -68,7 +80,7 @@ grpc::ServerUnaryReactor* WitnessService::AddCheckpoint(grpc::CallbackServerCont
 grpc::ServerUnaryReactor* WitnessService::GetCheckpoint(grpc::CallbackServerContext* context,
                                                         const v1::GetCheckpointRequest* request,
                                                         v1::GetCheckpointResponse* response) {
-  return runtime::RunUnary(context, executor_, [this, request, response]() -> absl::Status {
+  return OnExecutor(context, [this, request, response]() -> absl::Status {
     ASSIGN_OR_RETURN(*response->mutable_checkpoint(),
                      witness_->LatestCheckpoint(request->origin()));
     return absl::OkStatus();
@@ -78,7 +90,7 @@ grpc::ServerUnaryReactor* WitnessService::GetCheckpoint(grpc::CallbackServerCont
 grpc::ServerUnaryReactor* WitnessService::AddLog(grpc::CallbackServerContext* context,
                                                  const v1::AddLogRequest* request,
                                                  v1::AddLogResponse* response) {
-  return runtime::RunUnary(context, executor_, [this, request, response]() -> absl::Status {
+  return OnExecutor(context, [this, request, response]() -> absl::Status {
     const std::vector<std::string> vkeys(request->vkeys().begin(), request->vkeys().end());
     ASSIGN_OR_RETURN(const WatchedLog log, witness_->AddLog(request->origin(), vkeys));
     ToProto(log, response->mutable_log());
@@ -89,7 +101,7 @@ grpc::ServerUnaryReactor* WitnessService::AddLog(grpc::CallbackServerContext* co
 grpc::ServerUnaryReactor* WitnessService::ListLogs(grpc::CallbackServerContext* context,
                                                    const v1::ListLogsRequest* request,
                                                    v1::ListLogsResponse* response) {
-  return runtime::RunUnary(context, executor_, [this, request, response]() -> absl::Status {
+  return OnExecutor(context, [this, request, response]() -> absl::Status {
     if (request->page_size() < 0) return absl::InvalidArgumentError("page_size is below 0");
     const int wanted =
         request->page_size() == 0 ? kDefaultPageSize : std::min(request->page_size(), kMaxPageSize);

@@ -2,13 +2,16 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <chrono>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "catch2/catch.hpp"
 #include "libs/base/thread_pool.h"
 #include "libs/note/signed_note.h"
+#include "libs/note/utf8.h"
 #include "libs/runtime/error_details.h"
 #include "libs/runtime/status.h"
 #include "libs/testing/in_process_server.h"
@@ -26,7 +29,9 @@ using testing::RequireOk;
 using testing::StatusIs;
 
 struct Fixture {
-  Fixture() { RequireOk(witness->AddLog("", {log.vkey()})); }
+  explicit Fixture(int max_waiting = kMaxWaiting) : service(witness.get(), &executor, max_waiting) {
+    RequireOk(witness->AddLog("", {log.vkey()}));
+  }
 
   template <typename Request, typename Response>
   absl::Status Call(grpc::Status (v1::WitnessService::Stub::*method)(grpc::ClientContext*,
@@ -41,9 +46,10 @@ struct Fixture {
   }
 
   testing::TempDir dir;
-  std::unique_ptr<Witness> witness = OpenWitness(OpenDatabase(dir.path()));
+  FaultyDatabase* database = new FaultyDatabase(OpenDatabase(dir.path()));
+  std::unique_ptr<Witness> witness = OpenWitness(std::unique_ptr<storage::Database>(database));
   base::ThreadPool executor{2};
-  WitnessService service{witness.get(), &executor};
+  WitnessService service;
   testing::InProcessServer server{&service};
   std::unique_ptr<v1::WitnessService::Stub> stub = v1::WitnessService::NewStub(server.channel());
   TestLog log;
@@ -106,6 +112,56 @@ TEST_CASE("Refusals have the codes and reasons of the contract") {
   const absl::Status proof = f.Add(ToProto(TestLog(kOrigin, "fork").Request(5, 7)));
   CHECK_THAT(proof, StatusIs(StatusCode::kFailedPrecondition));
   CHECK(runtime::ReasonOf(proof) == "PROOF_INVALID");
+}
+
+TEST_CASE("Calls beyond the limit are turned away at once and told when to come again") {
+  Fixture f(/*max_waiting=*/3);  // with two threads
+  f.database->Set(FaultyDatabase::Fault::kWait);
+  struct Call {
+    grpc::ClientContext context;
+    v1::AddCheckpointResponse response;
+  };
+  const v1::AddCheckpointRequest request = ToProto(f.log.Request(0, 5));
+  Call calls[4];
+  base::Mutex mutex;
+  base::CondVar changed;
+  std::vector<absl::Status> ended;
+  for (Call& call : calls) {
+    call.context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
+    f.stub->async()->AddCheckpoint(&call.context, &request, &call.response, [&](grpc::Status s) {
+      base::MutexLock lock(&mutex);
+      ended.push_back(runtime::FromGrpcStatus(s));
+      changed.NotifyAll();
+    });
+  }
+  const auto await = [&](size_t count) {
+    base::MutexLock lock(&mutex);
+    changed.Wait(&mutex, [&] { return ended.size() >= count; });
+    return ended;
+  };
+  const absl::Status refused = await(1)[0];
+  f.database->Set(FaultyDatabase::Fault::kNone);
+  const std::vector<absl::Status> all = await(4);
+  CHECK_THAT(refused, StatusIs(StatusCode::kResourceExhausted));
+  CHECK(runtime::ReasonOf(refused) == "TOO_MUCH_WAITING");
+  CHECK(runtime::RetryAfterOf(refused) == absl::Seconds(1));
+  for (size_t i : {1, 2, 3}) CHECK_THAT(all[i], IsOk());
+  for (int i = 0; i < 4; ++i) CHECK_THAT(f.Add(request), IsOk());
+}
+
+TEST_CASE("An error that quotes the request is short and UTF-8") {
+  Fixture f;
+  std::string name = "x";
+  for (int i = 0; i < 3000; ++i) name += "\xc3\xa9";
+  v1::AddLogRequest add;
+  std::string vkey = TestLog(name).vkey();
+  vkey[name.size() + 1] = vkey[name.size() + 1] == '0' ? '1' : '0';
+  add.add_vkeys(vkey);
+  v1::AddLogResponse added;
+  const absl::Status refused = f.Call(&v1::WitnessService::Stub::AddLog, add, &added);
+  CHECK_THAT(refused, StatusIs(StatusCode::kInvalidArgument, "key id"));
+  CHECK(refused.message().size() <= kMaxMessageBytes);
+  CHECK(note::IsUtf8(refused.message()));
 }
 
 TEST_CASE("Logs are added and listed in pages") {

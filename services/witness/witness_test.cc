@@ -49,7 +49,7 @@ struct Fixture {
   base::ManualClock clock{absl::FromUnixSeconds(kNow)};
   FaultyDatabase* database = new FaultyDatabase(OpenDatabase(dir.path()));
   std::unique_ptr<Witness> witness =
-      OpenWitness(std::unique_ptr<storage::Database>(database), &clock, 2);
+      OpenWitness(std::unique_ptr<storage::Database>(database), &clock);
   TestLog log;
 };
 
@@ -320,25 +320,6 @@ TEST_CASE("A failing database is never taken for a verdict") {
   CHECK_THAT(f.witness->ListLogs("", 1), StatusIs(StatusCode::kUnavailable));
 }
 
-TEST_CASE("Requests beyond a log's limit are turned away while the others wait") {
-  Fixture f;  // with a limit of 2
-  RequireOk(f.witness->AddLog("", {TestLog("example.com/other").vkey()}));
-  f.database->Set(Fault::kWait);
-  std::vector<std::thread> waiting;
-  for (int i = 0; i < 2; ++i) {
-    waiting.emplace_back([&f] { (void)f.witness->AddCheckpoint(f.log.Request(0, 1)); });
-  }
-  f.database->AwaitWaiting(2);
-  CHECK_THAT(f.witness->AddCheckpoint(f.log.Request(0, 1)),
-             StatusIs(StatusCode::kResourceExhausted));
-  // Without the log's signature nobody takes a place, nor is anybody turned away.
-  CHECK_THAT(f.witness->AddCheckpoint(TestLog(kOrigin, "", 'M').Request(0, 1)),
-             StatusIs(StatusCode::kPermissionDenied));
-  f.database->Set(Fault::kNone);
-  for (std::thread& thread : waiting) thread.join();
-  f.Cosign(1, 2);
-}
-
 TEST_CASE("However two forks race, the witness cosigns one of them only") {
   testing::TempDir dir;
   const auto witness = OpenWitness(OpenDatabase(dir.path()));
@@ -453,6 +434,9 @@ TEST_CASE("Logs that make no sense are not added") {
   CHECK_THAT(f.witness->AddLog("", std::vector<std::string>(17, vkey)),
              StatusIs(StatusCode::kInvalidArgument, "16"));
   CHECK_THAT(f.witness->AddLog("two\nlines", {vkey}), StatusIs(StatusCode::kInvalidArgument));
+  for (const char* origin : {"not UTF-8: \xff", "a control character: \x01"}) {
+    CHECK_THAT(f.witness->AddLog(origin, {vkey}), StatusIs(StatusCode::kInvalidArgument, "UTF-8"));
+  }
   CHECK_THAT(f.witness->AddLog(std::string(1025, 'o'), {vkey}),
              StatusIs(StatusCode::kInvalidArgument));
   CHECK_THAT(f.witness->AddLog(kWitnessName, {vkey}),
