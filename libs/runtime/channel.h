@@ -24,7 +24,9 @@ struct ClientTls {
   std::string key_file;
   std::string server_name;  // checked in the server's certificate instead of the address's host
 
-  bool enabled() const { return !ca_file.empty() || !cert_file.empty(); }
+  bool enabled() const {
+    return !ca_file.empty() || !cert_file.empty() || !key_file.empty() || !server_name.empty();
+  }
 };
 
 // A channel to `address` ("host:port", or a gRPC target such as "dns:///sign:7101"). It connects

@@ -13,6 +13,7 @@ namespace countersign::runtime {
 namespace {
 
 constexpr absl::string_view kAnyPrefix = "type.googleapis.com/";
+// As it travels: gRPC percent-encodes what is not printable ASCII.
 constexpr size_t kMaxMessageBytes = 2048;
 // Clients refuse trailers above 8 KiB; base64 and the message take their part of it.
 constexpr size_t kMaxDetailsBytes = 3072;
@@ -23,6 +24,19 @@ static_assert(kLastCode == grpc::StatusCode::UNAUTHENTICATED);
 static_assert(static_cast<int>(absl::StatusCode::kNotFound) == grpc::StatusCode::NOT_FOUND);
 static_assert(static_cast<int>(absl::StatusCode::kUnavailable) == grpc::StatusCode::UNAVAILABLE);
 
+// As much of `message` as travels in kMaxMessageBytes, cut between two UTF-8 characters.
+std::string CutMessage(absl::string_view message) {
+  size_t travels = 0;
+  for (size_t i = 0; i < message.size(); ++i) {
+    const char c = message[i];
+    travels += c >= 0x20 && c < 0x7f && c != '%' ? 1 : 3;
+    if (travels <= kMaxMessageBytes) continue;
+    while (i > 0 && (message[i] & 0xc0) == 0x80) --i;
+    return std::string(message.substr(0, i));
+  }
+  return std::string(message);
+}
+
 bool Defined(int code) { return code >= 0 && code <= kLastCode; }
 
 }  // namespace
@@ -31,7 +45,7 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
   // absl::Status::code() already maps an undefined number to kUnknown.
   const int code = static_cast<int>(status.code());
-  std::string message(status.message().substr(0, kMaxMessageBytes));
+  std::string message = CutMessage(status.message());
   google::rpc::Status details;
   details.set_code(code);
   details.set_message(message);

@@ -81,6 +81,15 @@ TEST_CASE("messages and details are cut to what trailers can hold") {
   CHECK(!back.GetPayload("private/payload").has_value());
 }
 
+TEST_CASE("a message that must be encoded to travel is cut earlier, between two characters") {
+  std::string message = "x";
+  for (int i = 0; i < 4000; ++i) message += "\u00e9";
+  const std::string cut = ToGrpcStatus(absl::InternalError(message)).error_message();
+  CHECK(cut.size() == 1 + 2 * 341);  // 1 + 341 * 2 * 3 bytes travel
+  CHECK(message.compare(0, cut.size(), cut) == 0);
+  CHECK(ToGrpcStatus(absl::InternalError(std::string(4000, '%'))).error_message().size() == 682);
+}
+
 TEST_CASE("details that do not parse are ignored") {
   const absl::Status status =
       FromGrpcStatus(grpc::Status(grpc::StatusCode::ABORTED, "raced", "\xff\xff\xff"));

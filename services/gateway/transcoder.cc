@@ -15,6 +15,7 @@
 #include "absl/strings/strip.h"
 #include "google/rpc/error_details.pb.h"
 #include "libs/base/status_macros.h"
+#include "libs/runtime/request_id.h"
 #include "libs/http/message.h"
 #include "libs/http/url.h"
 
@@ -257,6 +258,21 @@ absl::Status Transcoder::ReadQuery(const http::Request& request, protobuf::Messa
   return absl::OkStatus();
 }
 
+namespace {
+
+// Channels try an UNAVAILABLE call again: a write that names no request id (AIP-155) gets one, so that
+// it happens once. Calls that sign are left alone: signing twice does no harm, remembering costs.
+void GiveRequestId(protobuf::Message* message) {
+  const protobuf::Descriptor* type = message->GetDescriptor();
+  const protobuf::FieldDescriptor* field = type->FindFieldByName("request_id");
+  if (field == nullptr || type->FindFieldByName("ledger") != nullptr) return;
+  const protobuf::Reflection* reflection = message->GetReflection();
+  if (!reflection->GetString(*message, field).empty()) return;
+  reflection->SetString(message, field, runtime::NewRequestId());
+}
+
+}  // namespace
+
 absl::StatusOr<std::string> Transcoder::ToRpc(const http::Request& request) const {
   const std::unique_ptr<protobuf::Message> message(request_->New());
   if (!query_ && !request.body.empty()) {
@@ -273,6 +289,7 @@ absl::StatusOr<std::string> Transcoder::ToRpc(const http::Request& request) cons
   }
   RETURN_IF_ERROR(ReadQuery(request, message.get()));
   RETURN_IF_ERROR(Bind(request, message.get()));
+  GiveRequestId(message.get());
   return message->SerializeAsString();
 }
 

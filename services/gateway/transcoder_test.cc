@@ -87,6 +87,19 @@ TEST_CASE("The path may give a field inside a message") {
   CHECK(request.update_mask().paths(0) == "owner");
 }
 
+TEST_CASE("A write without a request id gets one of its own, a signature none") {
+  namespace sign = countersign::sign::v1;
+  const Transcoder rotate = For("POST", "RotateKey");
+  const auto first = Parse<sign::RotateKeyRequest>(rotate.ToRpc(Ask("/")));
+  const auto second = Parse<sign::RotateKeyRequest>(rotate.ToRpc(Ask("/")));
+  CHECK_FALSE(first.request_id().empty());
+  CHECK(first.request_id() != second.request_id());
+  CHECK(Parse<sign::RotateKeyRequest>(rotate.ToRpc(Ask("/", R"({"requestId":"mine"})")))
+            .request_id() == "mine");
+  const Transcoder sign_once = For("POST", "Sign");
+  CHECK(Parse<sign::SignRequest>(sign_once.ToRpc(Ask("/"))).request_id().empty());
+}
+
 TEST_CASE("A query fills numbers, text, bytes, truth values and enumerations") {
   const auto list = Parse<ledger::v1::ListEntriesRequest>(
       For("GET", "ListEntries").ToRpc(Ask("/?startIndex=9000000000&page_size=5&pageToken=a%2Fb")));
