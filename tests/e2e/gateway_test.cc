@@ -10,6 +10,7 @@
 #include "libs/base/file.h"
 #include "libs/crypto/digest.h"
 #include "libs/http/client.h"
+#include "libs/testing/eventually.h"
 #include "libs/testing/matchers.h"
 #include "libs/testing/temp_dir.h"
 #include "tests/e2e/suite_process.h"
@@ -226,6 +227,13 @@ TEST_CASE("Checkpoint, tiles and the witness protocol pass through byte by byte"
   for (int i = 0; i < 300; ++i) entries.push_back(Base64Encode(absl::StrCat("entry ", i)));
   suite.Api(200, "POST", absl::StrCat(kLog, "/entries:batchAppend"),
             {{"entries", entries}, {"wait", "WAIT_LEVEL_COSIGNED"}});
+  // A quorum was waited for; this is about all three.
+  REQUIRE(testing::Eventually([&] {
+    for (const json& witness : suite.Api(200, "GET", kLog).at("log").at("witnesses")) {
+      if (witness.value("cosignedSize", "0") != "300") return false;
+    }
+    return true;
+  }));
   const std::string gateway = "http://" + suite.Address("gateway");
   const std::string ledger = "http://" + suite.Address("ledger_http");
   http::Client client;

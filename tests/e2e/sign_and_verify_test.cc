@@ -12,6 +12,7 @@
 #include "absl/strings/strip.h"
 #include "catch2/catch.hpp"
 #include "libs/base/file.h"
+#include "libs/testing/eventually.h"
 #include "libs/testing/matchers.h"
 #include "libs/testing/temp_dir.h"
 #include "tests/e2e/suite_process.h"
@@ -177,8 +178,13 @@ TEST_CASE("A trust file with other keys of witnesses, log or signer does not ver
   {
     SuiteProcess suite(data);
     MustRun(data, {"keys", "create", "k"});
-    MustRun(data, {"sign", file});
     MustRun(data, {"trust", "export"});
+    // A signature waits for a quorum; this one is to have all three cosignatures.
+    REQUIRE(testing::Eventually([&] {
+      MustRun(data, {"sign", file});
+      const json report = json::parse(MustRun(data, {"--json", "verify", file}));
+      return report.at("proofs").at(0).at("witnesses").size() == 3;
+    }));
     log_vkey = suite.Address("log_vkey");
     for (const json& witness : suite.endpoints().at("witnesses")) {
       witness_vkeys.push_back(witness.at("vkey").get<std::string>());
