@@ -18,7 +18,7 @@ namespace countersign::cli {
 absl::StatusOr<std::string> DigestFile(const std::string& path, crypto::DigestAlgorithm algorithm) {
   constexpr size_t kBlock = 1 << 20;
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return base::ErrnoStatus(errno, absl::StrCat("cannot read ", path));
+  if (fd < 0) return base::ErrnoStatus(errno, absl::StrCat("read ", path));
   absl::Cleanup close_fd = [fd] { close(fd); };
   struct stat info;
   if (fstat(fd, &info) == 0 && S_ISDIR(info.st_mode)) {
@@ -35,7 +35,7 @@ absl::StatusOr<std::string> DigestFile(const std::string& path, crypto::DigestAl
     if (count > 0) {
       hasher.Update(absl::string_view(buffer.get(), static_cast<size_t>(count)));
     } else if (errno != EINTR) {
-      return base::ErrnoStatus(errno, absl::StrCat("cannot read ", path));
+      return base::ErrnoStatus(errno, absl::StrCat("read ", path));
     }
   }
 }

@@ -49,6 +49,12 @@ int main(int argc, char** argv) {
 
     if (kek_file.empty()) kek_file = absl::StrCat(data, "/kek");
     if (database_url.empty()) database_url = absl::StrCat("sqlite:", data, "/keys.db");
+    // One made anew would not fit the keys that are there.
+    if (const std::string keys = data + "/keys.db";
+        base::FileExists(keys) && !base::FileExists(kek_file)) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(kek_file, " is missing but ", keys, " is there: restore it"));
+    }
     ASSIGN_OR_RETURN(crypto::Kek kek, crypto::Kek::LoadOrCreate(kek_file));
     ASSIGN_OR_RETURN(auto database, storage::Database::Open(database_url));
     ASSIGN_OR_RETURN(auto opened, sign::KeyStore::Open(std::move(database), std::move(kek)));

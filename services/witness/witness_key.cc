@@ -18,12 +18,20 @@ absl::StatusOr<std::unique_ptr<note::CosignatureSigner>> OpenWitnessKey(
         "a witness's name has no spaces, control characters or '+', and is not empty");
   }
   RETURN_IF_ERROR(base::EnsureDirectory(directory, 0700));
-  ASSIGN_OR_RETURN(const crypto::Kek kek, crypto::Kek::LoadOrCreate(kek_path));
-  ASSIGN_OR_RETURN(crypto::PrivateKey key,
-                   crypto::LoadOrCreateSealedKey(directory + "/witness.key", kek,
-                                                 crypto::Algorithm::kEd25519, "witness key"));
-  ASSIGN_OR_RETURN(auto signer, note::CosignatureSigner::Create(name, std::move(key), clock));
+  const std::string key_path = directory + "/witness.key";
   const std::string path = directory + "/witness.vkey";
+  // What is made anew would not fit what is left of the old.
+  for (const auto& [missing, left] : {std::pair(key_path, path), std::pair(kek_path, key_path)}) {
+    if (base::FileExists(left) && !base::FileExists(missing)) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(missing, " is missing but ", left, " is there: restore it"));
+    }
+  }
+  ASSIGN_OR_RETURN(const crypto::Kek kek, crypto::Kek::LoadOrCreate(kek_path));
+  ASSIGN_OR_RETURN(
+      crypto::PrivateKey key,
+      crypto::LoadOrCreateSealedKey(key_path, kek, crypto::Algorithm::kEd25519, "witness key"));
+  ASSIGN_OR_RETURN(auto signer, note::CosignatureSigner::Create(name, std::move(key), clock));
   const std::string line = absl::StrCat(signer->vkey(), "\n");
   const absl::StatusOr<std::string> known = base::ReadFile(path);
   if (absl::IsNotFound(known.status())) {
