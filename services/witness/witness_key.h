@@ -13,8 +13,8 @@ namespace countersign::witness {
 
 // The signer of `directory`/witness.key, sealed under the KEK in `kek_path`; both are made when
 // missing. `directory`/witness.vkey holds the verifier key for others to read. FailedPrecondition
-// when that says another name or key, since a witness keeps both for ever, or when only one of key
-// and KEK, or only the verifier key, is left.
+// when that says another name or key, since a witness keeps both for ever, or when the key is there
+// without its KEK or the verifier key without the key.
 absl::StatusOr<std::unique_ptr<note::CosignatureSigner>> OpenWitnessKey(
     const std::string& directory, const std::string& kek_path, const std::string& name,
     const base::Clock* clock);
