@@ -39,6 +39,12 @@ absl::Status NotConsistent(absl::string_view reason, absl::string_view message) 
   return runtime::AttachReason(absl::FailedPreconditionError(message), reason);
 }
 
+// Of POSIX seconds.
+std::string Rfc3339(int64_t seconds) {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromUnixSeconds(seconds),
+                          absl::UTCTimeZone());
+}
+
 // A log's origin must be what can be the first line of a signed checkpoint.
 absl::Status CheckOrigin(absl::string_view origin) {
   const note::Checkpoint checkpoint{std::string(origin), 0, merkle::EmptyRoot()};
@@ -133,9 +139,12 @@ absl::StatusOr<AddCheckpointResult> Witness::Add(const note::AddCheckpointReques
         "the old size, ", request.old_size, ", is above the checkpoint's, ", checkpoint.size));
   }
 
-  // What is kept and cosigned bears nobody's signatures but the log's.
+  // What is kept and served bears nobody's signatures but the log's, and of each key the first: a
+  // line can be repeated, and some algorithms have any number of signatures for one text.
   note::SignedNote kept{note::FormatCheckpoint(checkpoint), {}};
+  std::set<size_t> signers;
   for (const note::VerifiedSignature& signature : verified) {
+    if (!signers.insert(signature.verifier).second) continue;
     kept.signatures.push_back(std::move(note.signatures[signature.signature]));
   }
   AddCheckpointResult result;
@@ -200,8 +209,17 @@ absl::Status Witness::Decide(storage::Transaction& transaction,
 
   // A cosignature says what was the latest tree at its time, so times never go back.
   const int64_t now = absl::ToUnixSeconds(clock_->Now());
-  if (now <= 0 || (!row.IsNull(3) && now < row.Int(3))) {
-    *refusal = absl::UnavailableError("the witness's clock has gone back; it must be set right");
+  if (now <= 0) {
+    *refusal = absl::UnavailableError("the witness's clock is not past 1970; it must be set right");
+    return absl::OkStatus();
+  }
+  if (!row.IsNull(3) && now < row.Int(3)) {
+    const std::string recorded = Rfc3339(row.Int(3));
+    *refusal = absl::UnavailableError(absl::StrCat(
+        "this log was last cosigned at ", recorded, ", but the witness's clock says ", Rfc3339(now),
+        ": it cosigns the log again after the former; set the clock if it is wrong"));
+    base::Log(base::Severity::kError, "the clock is behind the time of a log's last cosignature",
+              {{"origin", checkpoint.origin}, {"recorded_time", recorded}});
     return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(std::string signature, signer_->SignAt(note.text, static_cast<uint64_t>(now)));

@@ -75,7 +75,7 @@ class Witness {
   //                       ROOT_MISMATCH for two roots at one size, else PROOF_INVALID
   // and Unavailable (503) when the database failed or the clock went back. A cosignature is
   // returned only when the checkpoint is durable. After Unavailable it may be durable though
-  // nothing was returned: ask again.
+  // nothing was returned: ask again. At most one signature of each of the log's keys is kept.
   absl::StatusOr<AddCheckpointResult> AddCheckpoint(const note::AddCheckpointRequest& request);
 
   // The latest cosigned checkpoint: the log's verified signatures, then this witness's. NotFound

@@ -258,6 +258,39 @@ TEST_CASE("A clock that has gone back stops the witness until it is right again"
              StatusIs(StatusCode::kUnavailable, "clock"));
 }
 
+TEST_CASE("A clock that was once far ahead is told with the time that it left") {
+  Fixture f;
+  f.clock.Set(absl::FromUnixSeconds(4'102'444'800));  // 2100-01-01
+  f.Cosign(0, 5);
+  f.clock.Set(absl::FromUnixSeconds(kNow));
+  const absl::Status refused = f.witness->AddCheckpoint(f.log.Request(5, 6)).status();
+  CHECK_THAT(refused, StatusIs(StatusCode::kUnavailable, "2100-01-01T00:00:00Z"));
+  CHECK_THAT(refused, StatusIs(StatusCode::kUnavailable, "2026-09-21T14:13:20Z"));
+  CHECK(RequireOk(f.witness->ListLogs("", 1)).at(0).cosign_time ==
+        absl::FromUnixSeconds(4'102'444'800));
+  // No other log is concerned.
+  const TestLog other("example.com/other");
+  RequireOk(f.witness->AddLog("", {other.vkey()}));
+  CHECK(RequireOk(f.witness->AddCheckpoint(other.Request(0, 1))).conflict_size == std::nullopt);
+}
+
+TEST_CASE("Of each of the log's keys one signature is kept, however often it is repeated") {
+  testing::TempDir dir;
+  const auto witness = OpenWitness(OpenDatabase(dir.path()));
+  const TestLog first;
+  const TestLog second(kOrigin, "", 'M');
+  RequireOk(witness->AddLog("", {first.vkey(), second.vkey()}));
+  const auto line = [](const TestLog& log) {
+    const std::string note = log.Checkpoint(5);
+    return note.substr(note.find("\n\n") + 2);
+  };
+  note::AddCheckpointRequest request = first.Request(0, 5);
+  for (int i = 0; i < 20; ++i) absl::StrAppend(&request.checkpoint, line(first), line(second));
+  const std::string cosignatures = RequireOk(witness->AddCheckpoint(request)).cosignatures;
+  CHECK(RequireOk(witness->LatestCheckpoint(kOrigin)) ==
+        absl::StrCat(first.Checkpoint(5), line(second), cosignatures));
+}
+
 TEST_CASE("What was cosigned is known after a restart") {
   testing::TempDir dir;
   const TestLog log;
