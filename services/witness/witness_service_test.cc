@@ -151,7 +151,7 @@ TEST_CASE("Calls beyond the limit are turned away at once and told when to come 
 
 TEST_CASE("An error that quotes the request is short and UTF-8") {
   Fixture f;
-  std::string name = "x";
+  std::string name(980, 'x');
   for (int i = 0; i < 3000; ++i) name += "\xc3\xa9";
   v1::AddLogRequest add;
   std::string vkey = TestLog(name).vkey();
