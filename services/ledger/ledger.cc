@@ -252,14 +252,16 @@ void Ledger::SequenceBatch(std::vector<CallPtr> batch) {
     }
     size = std::max(size, call->needed_size);
   }
+  bool wake;
   {
     base::MutexLock lock(&mutex_);
     sequenced_size_ = std::max(sequenced_size_, size);
     for (CallPtr& call : batch) {
       if (call->level != Level::kSequenced) waiting_integrated_.push_back(std::move(call));
     }
+    wake = integrator_idle_ || !waiting_integrated_.empty();
   }
-  integrator_wake_.NotifyOne();
+  if (wake) integrator_wake_.NotifyOne();
   for (CallPtr& call : batch) {
     if (call != nullptr) call->done(std::move(call->result));
   }
@@ -307,7 +309,14 @@ void Ledger::IntegrateLoop() {
       while (!stopping_ && !absl::IsDataLoss(stopped_) &&
              (!confirmed_ ||
               (sequenced_size_ <= signed_.head.size && waiting_integrated_.empty()))) {
+        integrator_idle_ = true;
         integrator_wake_.Wait(&mutex_);
+        integrator_idle_ = false;
+      }
+      if (waiting_integrated_.empty()) {
+        integrator_wake_.WaitFor(&mutex_, options_.integrate_interval, [this] {
+          return stopping_ || absl::IsDataLoss(stopped_) || !waiting_integrated_.empty();
+        });
       }
       // What is sequenced is durable: the next start integrates it.
       if (stopping_) return;

@@ -54,6 +54,9 @@ class Ledger {
     size_t max_waiting = 65536;
     // Entries that one synchronisation covers at most.
     size_t max_batch_bytes = 16 << 20;
+    // While nobody waits for integration, it is done no more often than this, so that the threads
+    // that take appends have the processor.
+    absl::Duration integrate_interval = absl::Milliseconds(5);
     // While nobody waits for a cosignature, checkpoints are published no more often than this.
     absl::Duration publish_interval = absl::Milliseconds(100);
     // Until the next try when tiles could not be written.
@@ -168,6 +171,7 @@ class Ledger {
   std::deque<CallPtr> waiting_integrated_ ABSL_GUARDED_BY(mutex_);
   std::deque<CallPtr> waiting_cosigned_ ABSL_GUARDED_BY(mutex_);
   uint64_t sequenced_size_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool integrator_idle_ ABSL_GUARDED_BY(mutex_) = false;  // sleeps until it is woken
   SignedTreeHead signed_ ABSL_GUARDED_BY(mutex_);
   SignedTreeHead published_ ABSL_GUARDED_BY(mutex_);
   std::string cosign_problem_ ABSL_GUARDED_BY(mutex_);  // why the last try missed the quorum
