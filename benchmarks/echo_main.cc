@@ -1,5 +1,5 @@
-// A bare gRPC server, on none of the suite's libraries: prints its port and serves until its standard
-// input ends.
+// A bare gRPC server, on none of the suite's libraries: prints its port and serves until its
+// standard input ends.
 
 #include <grpcpp/grpcpp.h>
 

@@ -8,9 +8,9 @@
 #include <thread>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/strip.h"
 #include "benchmarks/load.h"
 #include "countersign/bench/v1/echo.grpc.pb.h"
@@ -59,13 +59,13 @@ absl::StatusOr<Environment::Service*> Environment::Start(const std::string& name
   RETURN_IF_ERROR(base::EnsureDirectory(data, 0700));
   const std::string ports = absl::StrCat(data, "/ports.json");
   if (name == "echo") return Launch(name, bin_ + "/benchmarks/echo_server", {ports});
-  std::vector<std::string> args = {"--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0",
-                                   "--port-file", ports};
+  std::vector<std::string> args = {"--listen",    "127.0.0.1:0", "--admin-listen",
+                                   "127.0.0.1:0", "--port-file", ports};
   if (name == "sign") args.insert(args.end(), {"--data", data, "--ledger", ""});
   if (name == "verify") args.insert(args.end(), {"--signature-cache", "0"});
   if (name == "ledger") {
-    args.insert(args.end(), {"--data", data, "--http-listen", "127.0.0.1:0",
-                             "--max-message-bytes", absl::StrCat(64 << 20)});
+    args.insert(args.end(), {"--data", data, "--http-listen", "127.0.0.1:0", "--max-message-bytes",
+                             absl::StrCat(64 << 20)});
   }
   return Launch(name, absl::StrCat(bin_, "/services/", name, "/countersign-", name),
                 std::move(args));

@@ -19,8 +19,8 @@ double Milliseconds(Steady::duration duration) {
 
 double Percentile(std::vector<float>* values, double part) {
   if (values->empty()) return 0;
-  const auto at = values->begin() +
-                  static_cast<ptrdiff_t>(part * static_cast<double>(values->size() - 1));
+  const auto at =
+      values->begin() + static_cast<ptrdiff_t>(part * static_cast<double>(values->size() - 1));
   std::nth_element(values->begin(), at, values->end());
   return *at;
 }

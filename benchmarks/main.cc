@@ -21,7 +21,8 @@ int main(int argc, char** argv) {
   std::string bin;
   std::string work;
   std::string commit = "unknown";
-  app.add_option("NAME", names, "Benchmarks to run, or the first part of their names; all when none");
+  app.add_option("NAME", names,
+                 "Benchmarks to run, or the first part of their names; all when none");
   app.add_flag("--quick", quick, "Short measurements: everything within a minute");
   app.add_flag("--list", list, "Name the benchmarks and stop");
   app.add_option("--json", json, "Also write the results to this file");

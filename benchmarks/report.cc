@@ -62,10 +62,10 @@ std::string TableHeader() {
 }
 
 std::string TableRow(const Result& result) {
-  std::string row = absl::StrFormat(
-      "%-22s %12s %-10s %9.3f %9.3f %9.3f  %6.2f  %s %s/s\n", result.name, Grouped(result.value),
-      result.unit, result.p50_ms, result.p95_ms, result.p99_ms, result.Ratio(), result.baseline,
-      Grouped(result.baseline_value));
+  std::string row = absl::StrFormat("%-22s %12s %-10s %9.3f %9.3f %9.3f  %6.2f  %s %s/s\n",
+                                    result.name, Grouped(result.value), result.unit, result.p50_ms,
+                                    result.p95_ms, result.p99_ms, result.Ratio(), result.baseline,
+                                    Grouped(result.baseline_value));
   if (!result.note.empty()) absl::StrAppend(&row, "    ", result.note, "\n");
   if (result.failures != 0) absl::StrAppend(&row, "    ", result.failures, " operations FAILED\n");
   return row;

@@ -30,8 +30,7 @@ absl::StatusOr<std::string> CreateKey(const std::shared_ptr<grpc::Channel>& chan
   request.set_parent("tenants/default");
   request.mutable_key()->set_algorithm(pb::ALGORITHM_ECDSA_P256_SHA256);
   pb::CreateKeyResponse response;
-  RETURN_IF_ERROR(
-      runtime::FromGrpcStatus(stub->CreateKey(&context, request, &response)));
+  RETURN_IF_ERROR(runtime::FromGrpcStatus(stub->CreateKey(&context, request, &response)));
   return response.key().name();
 }
 
@@ -55,8 +54,7 @@ absl::StatusOr<LoadResult> SignLoad(Environment& environment, const std::string&
 }
 
 absl::StatusOr<Result> SignUnary(Environment& environment) {
-  ASSIGN_OR_RETURN(const LoadResult load,
-                   SignLoad(environment, "sign", pb::LEDGER_WAIT_NONE, 64));
+  ASSIGN_OR_RETURN(const LoadResult load, SignLoad(environment, "sign", pb::LEDGER_WAIT_NONE, 64));
   Result result = FromLoad("sign-unary", "ops/s", load);
   result.baseline = "grpc-echo";
   ASSIGN_OR_RETURN(result.baseline_value, environment.EchoRate());
@@ -89,8 +87,7 @@ absl::StatusOr<Result> Attest(Environment& environment) {
   Result result = FromLoad("attest", "ops/s", load);
   result.baseline = "grpc-echo";
   ASSIGN_OR_RETURN(result.baseline_value, environment.EchoRate());
-  result.note =
-      "signed, logged durably and cosigned by a quorum of three witnesses, 64 in flight";
+  result.note = "signed, logged durably and cosigned by a quorum of three witnesses, 64 in flight";
   return result;
 }
 

@@ -70,8 +70,8 @@ absl::StatusOr<Result> VerifyBatch(Environment& environment) {
   Result result = FromLoad("verify-batch", "ops/s", load, kBatch);
   result.baseline = "p256-verify";
   ASSIGN_OR_RETURN(result.baseline_value, environment.VerifyRate());
-  result.note = absl::StrCat("batches of ", kBatch,
-                             ", 8 in flight, cache off; latencies are a batch's");
+  result.note =
+      absl::StrCat("batches of ", kBatch, ", 8 in flight, cache off; latencies are a batch's");
   return result;
 }
 

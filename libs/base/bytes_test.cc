@@ -10,9 +10,13 @@ namespace countersign::base {
 namespace {
 
 TEST_CASE("RFC 4648 section 10 vectors encode and decode") {
-  const std::pair<const char*, const char*> vectors[] = {
-      {"", ""},         {"f", "Zg=="},         {"fo", "Zm8="},        {"foo", "Zm9v"},
-      {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
+  const std::pair<const char*, const char*> vectors[] = {{"", ""},
+                                                         {"f", "Zg=="},
+                                                         {"fo", "Zm8="},
+                                                         {"foo", "Zm9v"},
+                                                         {"foob", "Zm9vYg=="},
+                                                         {"fooba", "Zm9vYmE="},
+                                                         {"foobar", "Zm9vYmFy"}};
   for (const auto& [plain, encoded] : vectors) {
     CHECK(Base64Encode(plain) == encoded);
     REQUIRE(Base64Decode(encoded).ok());
@@ -21,8 +25,8 @@ TEST_CASE("RFC 4648 section 10 vectors encode and decode") {
 }
 
 TEST_CASE("Base64 that is not canonical is refused") {
-  for (const char* text : {"Zg", "Zg=", "Zh==", "Zm9v\n", " Zm9v", "Zm9-", "Zm9_", "Zg..", "====",
-                           "Zm9vYg==Zm9v", "Zm=v"}) {
+  for (const char* text : {"Zg", "Zg=", "Zh==", "Zm9v\n", " Zm9v", "Zm9-", "Zm9_", "Zg..",
+                           "====", "Zm9vYg==Zm9v", "Zm=v"}) {
     INFO(text);
     CHECK(Base64Decode(text).status().code() == absl::StatusCode::kInvalidArgument);
   }

@@ -44,7 +44,7 @@ TEST_CASE("A write that fails half-way leaves the old file and no other") {
   struct rlimit before;
   REQUIRE(getrlimit(RLIMIT_FSIZE, &before) == 0);
   const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
-  const struct rlimit small{1000, before.rlim_max};
+  const struct rlimit small { 1000, before.rlim_max };
   REQUIRE(setrlimit(RLIMIT_FSIZE, &small) == 0);
   const absl::Status status = WriteFileDurably(path, std::string(5000, 'x'));
   REQUIRE(setrlimit(RLIMIT_FSIZE, &before) == 0);

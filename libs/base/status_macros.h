@@ -11,11 +11,11 @@
 #define COUNTERSIGN_CONCAT_(a, b) COUNTERSIGN_CONCAT_INNER_(a, b)
 
 // Returns from the enclosing function when `expr`, an absl::Status, is not OK.
-#define RETURN_IF_ERROR(expr)                                           \
-  do {                                                                  \
-    if (::absl::Status status_macro_ = (expr); !status_macro_.ok()) {   \
-      return status_macro_;                                             \
-    }                                                                   \
+#define RETURN_IF_ERROR(expr)                                         \
+  do {                                                                \
+    if (::absl::Status status_macro_ = (expr); !status_macro_.ok()) { \
+      return status_macro_;                                           \
+    }                                                                 \
   } while (false)
 
 // Evaluates `rexpr`, an absl::StatusOr<T>: returns its status when it failed, else moves the value

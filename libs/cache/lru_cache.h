@@ -18,8 +18,8 @@
 
 namespace countersign::cache {
 
-// Maps Key to Value; Value is copied out, so make it cheap to copy (a shared_ptr, a bool). Key needs
-// equality and absl's hash. Thread-safe: each of the shards has a lock of its own.
+// Maps Key to Value; Value is copied out, so make it cheap to copy (a shared_ptr, a bool). Key
+// needs equality and absl's hash. Thread-safe: each of the shards has a lock of its own.
 template <typename Key, typename Value>
 class LruCache {
  public:

@@ -20,8 +20,7 @@ absl::StatusOr<PrivateKey> LoadOrCreateSealedKey(const std::string& path, const 
     return key;
   }
   RETURN_IF_ERROR(text.status());
-  const absl::StatusOr<std::string> sealed =
-      base::Base64Decode(absl::StripSuffix(*text, "\n"));
+  const absl::StatusOr<std::string> sealed = base::Base64Decode(absl::StripSuffix(*text, "\n"));
   if (!sealed.ok()) return absl::DataLossError(absl::StrCat(path, " is not a sealed key"));
   const absl::StatusOr<SecretBytes> der = kek.Open(*sealed, purpose);
   if (!der.ok()) {

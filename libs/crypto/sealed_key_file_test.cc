@@ -19,8 +19,7 @@ TEST_CASE("A sealed key file is made once and gives the same key ever after") {
   CHECK(first->public_key().spki_der() == second->public_key().spki_der());
   auto der = first->ToPkcs8();
   REQUIRE(der.ok());
-  CHECK(base::ReadFile(path)->find(der->Expose(SecretAccess::Grant()).data()) ==
-        std::string::npos);
+  CHECK(base::ReadFile(path)->find(der->Expose(SecretAccess::Grant()).data()) == std::string::npos);
 }
 
 TEST_CASE("A sealed key opens only for its purpose, under its KEK and unaltered") {

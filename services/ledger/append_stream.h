@@ -19,9 +19,8 @@ class LedgerService;
 // Reads ahead, so that batches are sequenced while earlier ones are answered, but no further than
 // kMaxInFlight of them: then the client is held back by the stream's flow control. Answers go out
 // in the order of the requests. Deletes itself when the call has ended.
-class AppendStream final
-    : public grpc::ServerBidiReactor<v1::StreamAppendEntriesRequest,
-                                     v1::StreamAppendEntriesResponse> {
+class AppendStream final : public grpc::ServerBidiReactor<v1::StreamAppendEntriesRequest,
+                                                          v1::StreamAppendEntriesResponse> {
  public:
   static constexpr size_t kMaxInFlight = 16;
 

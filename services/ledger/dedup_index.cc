@@ -98,8 +98,7 @@ absl::StatusOr<std::vector<std::optional<uint64_t>>> DedupIndex::Find(
   for (size_t i = 0; i < keys.size(); ++i) {
     if (statuses[i].IsNotFound()) continue;
     RETURN_IF_ERROR(ToStatus(statuses[i], "look up"));
-    ASSIGN_OR_RETURN(indexes[i],
-                     ParseIndex(absl::string_view(values[i].data(), values[i].size())));
+    ASSIGN_OR_RETURN(indexes[i], ParseIndex(absl::string_view(values[i].data(), values[i].size())));
   }
   return indexes;
 }
@@ -120,8 +119,6 @@ absl::Status DedupIndex::Insert(absl::Span<const Item> items, uint64_t next_inde
   return ToStatus(db_->Write(options, &batch), "insert");
 }
 
-absl::Status DedupIndex::Flush() {
-  return ToStatus(db_->Flush(rocksdb::FlushOptions()), "flush");
-}
+absl::Status DedupIndex::Flush() { return ToStatus(db_->Flush(rocksdb::FlushOptions()), "flush"); }
 
 }  // namespace countersign::ledger

@@ -67,8 +67,7 @@ merkle::CompactRange TreeOfFullTiles(const Edge& edge) {
 }
 
 absl::Status Damaged(const std::string& path, absl::string_view what) {
-  return absl::DataLossError(
-      absl::StrCat(path, " ", what, ": restore the data folder as it was"));
+  return absl::DataLossError(absl::StrCat(path, " ", what, ": restore the data folder as it was"));
 }
 
 }  // namespace
@@ -162,11 +161,10 @@ absl::Status FileLogStore::ReadState(TreeHead* mark) const {
 }
 
 absl::Status FileLogStore::WriteState(const TreeHead& mark) {
-  return base::WriteFileDurably(
-      options_.directory + "/state",
-      absl::StrCat(kStateHeader, "\n", mark.size, "\n",
-                   base::Base64Encode(base::AsBytes(mark.root)), "\n"),
-      0600);
+  return base::WriteFileDurably(options_.directory + "/state",
+                                absl::StrCat(kStateHeader, "\n", mark.size, "\n",
+                                             base::Base64Encode(base::AsBytes(mark.root)), "\n"),
+                                0600);
 }
 
 absl::Status FileLogStore::RebuildEdge(const TreeHead& mark) {
@@ -278,9 +276,9 @@ absl::StatusOr<std::vector<LogStore::Placement>> FileLogStore::Sequence(
   if (dedup_ != nullptr) {
     if (const absl::Status status = dedup_->Insert(fresh, next_index); !status.ok()) {
       // The journal is ahead of what will be integrated: nothing may follow.
-      broken_ = absl::DataLossError(absl::StrCat(
-          "entries are durable but not in the deduplication index (", status.message(),
-          "): restart the ledger, which repairs it"));
+      broken_ = absl::DataLossError(
+          absl::StrCat("entries are durable but not in the deduplication index (", status.message(),
+                       "): restart the ledger, which repairs it"));
       return broken_;
     }
   }
@@ -397,8 +395,7 @@ absl::Status FileLogStore::Publish(const TreeHead& head, absl::string_view check
     }
     if (entries != 0 && head.size / kWidth == edge()->TileIndex(0)) {
       ASSIGN_OR_RETURN(const SharedBytes bundle, ReadEntryBundle(head.size / kWidth, entries));
-      RETURN_IF_ERROR(
-          WritePublicFile(merkle::EntriesPath(head.size / kWidth, entries), *bundle));
+      RETURN_IF_ERROR(WritePublicFile(merkle::EntriesPath(head.size / kWidth, entries), *bundle));
     }
   }
   // Durable, so that no reader is shown a smaller one after a power cut.
@@ -427,8 +424,7 @@ absl::StatusOr<std::optional<uint64_t>> FileLogStore::Find(const merkle::Hash& l
   return found[0];
 }
 
-absl::StatusOr<FileLogStore::ExpandedTile> FileLogStore::FullTile(int level,
-                                                                  uint64_t index) const {
+absl::StatusOr<FileLogStore::ExpandedTile> FileLogStore::FullTile(int level, uint64_t index) const {
   const TileKey key(level, index);
   if (const auto cached = tiles_.Get(key); cached.has_value()) return *cached;
   const std::string path = PublicPath(merkle::TilePath({level, index}));
@@ -462,8 +458,8 @@ absl::StatusOr<std::vector<merkle::Hash>> FileLogStore::ReadNodes(
     const size_t span = size_t{1} << row;
     if (tile > edge->TileIndex(level) || (position + 1) * span > partial.size()) {
       return absl::OutOfRangeError(absl::StrCat("the tree of size ", edge->size(),
-                                                " has no complete node ", node.index,
-                                                " at level ", node.level));
+                                                " has no complete node ", node.index, " at level ",
+                                                node.level));
     }
     hashes.push_back(merkle::SubtreeRoot({&partial[position * span], span}));
   }

@@ -92,7 +92,7 @@ class FileLogStore : public LogStore {
 
   base::Mutex pending_mutex_;
   Sequenced pending_ ABSL_GUARDED_BY(pending_mutex_);
-  Sequenced integrating_;  // taken from pending_; kept until its tiles are written
+  Sequenced integrating_;            // taken from pending_; kept until its tiles are written
   std::vector<std::string> closed_;  // tiles that have become full in this integration
   absl::Status broken_;  // of the sequencing thread: not OK once the journal is ahead of pending_
 

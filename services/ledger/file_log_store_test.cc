@@ -79,8 +79,8 @@ std::string SpecTile(const Entries& log, int level, uint64_t index, uint32_t wid
   std::string tile;
   const size_t span = size_t{1} << (8 * level);
   for (uint64_t i = index * 256; i < index * 256 + width; ++i) {
-    absl::StrAppend(&tile, base::AsBytes(merkle::ReferenceRoot(
-                               merkle::Slice(log, i * span, (i + 1) * span))));
+    absl::StrAppend(
+        &tile, base::AsBytes(merkle::ReferenceRoot(merkle::Slice(log, i * span, (i + 1) * span))));
   }
   return tile;
 }
@@ -135,8 +135,7 @@ void CheckTiles(const FileLogStore& store, const std::string& directory, const E
       }
     }
     if (width == 256) {
-      REQUIRE(on_disk(merkle::EntriesPath(index)) ==
-              Framed(merkle::Slice(log, index * 256, end)));
+      REQUIRE(on_disk(merkle::EntriesPath(index)) == Framed(merkle::Slice(log, index * 256, end)));
     } else if (published % 256 != 0 && published / 256 == index) {
       REQUIRE(on_disk(merkle::EntriesPath(index, published % 256)) ==
               Framed(merkle::Slice(log, index * 256, published)));
@@ -214,10 +213,10 @@ TEST_CASE("The log agrees with a naive tree through random batches, duplicates a
       REQUIRE(inclusion == merkle::ReferencePath(index, then));
       const auto consistency =
           RequireOk(merkle::BuildConsistencyProof(size, integrated, ReaderOf(*store)));
-      REQUIRE_THAT(merkle::VerifyConsistency(
-                       size, integrated, consistency, merkle::ReferenceRoot(then),
-                       merkle::ReferenceRoot(merkle::Slice(log, 0, integrated))),
-                   IsOk());
+      REQUIRE_THAT(
+          merkle::VerifyConsistency(size, integrated, consistency, merkle::ReferenceRoot(then),
+                                    merkle::ReferenceRoot(merkle::Slice(log, 0, integrated))),
+          IsOk());
     }
   }
   REQUIRE(log.size() > 1200);
@@ -279,8 +278,9 @@ TEST_CASE("At 70,000 entries the folder has the tiles that tlog-tiles names") {
   for (const auto& file : std::filesystem::recursive_directory_iterator(base)) {
     if (file.is_regular_file()) files.insert(file.path().string().substr(base.size()));
   }
-  std::set<std::string> expected = {"checkpoint", "tile/0/273.p/112", "tile/1/000",
-                                    "tile/1/001.p/17", "tile/2/000.p/1", "tile/entries/273.p/112"};
+  std::set<std::string> expected = {"checkpoint",     "tile/0/273.p/112",
+                                    "tile/1/000",     "tile/1/001.p/17",
+                                    "tile/2/000.p/1", "tile/entries/273.p/112"};
   for (uint64_t i = 0; i < 273; ++i) {
     expected.insert(merkle::TilePath({0, i}));
     expected.insert(merkle::EntriesPath(i));
@@ -300,9 +300,9 @@ TEST_CASE("At 70,000 entries the folder has the tiles that tlog-tiles names") {
   CHECK(RequireOk(store->Integrate()) == head);
   for (const uint64_t index : {0, 255, 256, 65'535, 65'536, 69'887, 69'999}) {
     const auto proof = RequireOk(merkle::BuildInclusionProof(index, head.size, ReaderOf(*store)));
-    CHECK_THAT(merkle::VerifyInclusion(index, head.size, merkle::LeafHash(log[index]), proof,
-                                       head.root),
-               IsOk());
+    CHECK_THAT(
+        merkle::VerifyInclusion(index, head.size, merkle::LeafHash(log[index]), proof, head.root),
+        IsOk());
   }
 }
 
@@ -442,7 +442,8 @@ Entries MakeSettledLog(const std::string& directory) {
   options.settle_bytes = 30'000;
   options.journal_segment_bytes = 2048;
   auto store = RequireOk(FileLogStore::Open(options));
-  for (size_t i = 0; i < 520; i += 20) RequireOk(Sequence(store.get(), merkle::Slice(log, i, i + 20)));
+  for (size_t i = 0; i < 520; i += 20)
+    RequireOk(Sequence(store.get(), merkle::Slice(log, i, i + 20)));
   RequireOk(store->Integrate());
   REQUIRE(Eventually([&] { return JournalSegments(directory) == 1; }));
   REQUIRE(SettledSize(directory) == 512);

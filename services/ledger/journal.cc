@@ -25,8 +25,8 @@ namespace countersign::ledger {
 namespace {
 
 constexpr absl::string_view kMagic = "CSJ1";
-// Begins every record of a segment, and is drawn anew for each: an entry that its author shaped like
-// a record does not look like one.
+// Begins every record of a segment, and is drawn anew for each: an entry that its author shaped
+// like a record does not look like one.
 constexpr size_t kMarkerBytes = 8;
 constexpr size_t kSegmentHeaderBytes = 12;  // magic, marker
 constexpr size_t kHeaderBytes = 16;         // marker, body length, CRC-32 of the body
@@ -112,10 +112,9 @@ absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const std::string& direct
     return journal;
   }
   if (segments.front() > from) {
-    return absl::DataLossError(
-        absl::StrCat("the journal ", directory, " begins at index ", segments.front(),
-                     " but must hold the entries from index ", from,
-                     " on: restore the data folder as it was"));
+    return absl::DataLossError(absl::StrCat(
+        "the journal ", directory, " begins at index ", segments.front(),
+        " but must hold the entries from index ", from, " on: restore the data folder as it was"));
   }
   for (size_t i = 0; i < segments.size(); ++i) {
     const bool last = i + 1 == segments.size();
@@ -124,8 +123,8 @@ absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const std::string& direct
     RETURN_IF_ERROR(journal->ReplaySegment(segments[i], last, from, replay));
     if (!last && journal->next_index_ != segments[i + 1]) {
       return absl::DataLossError(absl::StrCat(
-          "the journal ", directory, " lacks the entries from index ", journal->next_index_,
-          " to ", segments[i + 1], ": restore the data folder as it was"));
+          "the journal ", directory, " lacks the entries from index ", journal->next_index_, " to ",
+          segments[i + 1], ": restore the data folder as it was"));
     }
   }
   if (journal->marker_.empty()) {
@@ -178,20 +177,18 @@ absl::Status Journal::ReplaySegment(uint64_t first_index, bool last, uint64_t fr
                                                 " is damaged at offset ", offset,
                                                 ": restore the data folder as it was"));
       }
-      base::Log(base::Severity::kWarning, "cut off a journal record that a crash left unfinished",
-                {{"file", path},
-                 {"offset", absl::StrCat(offset)},
-                 {"bytes", absl::StrCat(rest.size())}});
+      base::Log(
+          base::Severity::kWarning, "cut off a journal record that a crash left unfinished",
+          {{"file", path}, {"offset", absl::StrCat(offset)}, {"bytes", absl::StrCat(rest.size())}});
       if (truncate(path.c_str(), static_cast<off_t>(offset)) != 0) {
         return base::ErrnoStatus(errno, absl::StrCat("truncate ", path));
       }
       break;
     }
     if (record.first_index != next_index_) {
-      return absl::DataLossError(absl::StrCat("the journal segment ", path, " has index ",
-                                              record.first_index, " at offset ", offset,
-                                              " where ", next_index_,
-                                              " is due: restore the data folder as it was"));
+      return absl::DataLossError(absl::StrCat(
+          "the journal segment ", path, " has index ", record.first_index, " at offset ", offset,
+          " where ", next_index_, " is due: restore the data folder as it was"));
     }
     base::ByteReader reader(record.entries);
     for (uint32_t i = 0; i < record.count; ++i) {
@@ -251,9 +248,9 @@ absl::Status Journal::WriteAll(int fd, absl::string_view bytes) const {
 }
 
 absl::Status Journal::Fail(const absl::Status& status) {
-  broken_ = absl::DataLossError(absl::StrCat(
-      "the journal's state on disk is unknown after a failure (", status.message(),
-      "): repair the disk and restart the ledger"));
+  broken_ = absl::DataLossError(
+      absl::StrCat("the journal's state on disk is unknown after a failure (", status.message(),
+                   "): repair the disk and restart the ledger"));
   return broken_;
 }
 

@@ -66,20 +66,19 @@ class Journal {
       : directory_(std::move(directory)), options_(options) {}
 
   absl::Status StartSegment();
-  absl::Status ReplaySegment(uint64_t first_index, bool last, uint64_t from,
-                             const EntryFn& replay);
+  absl::Status ReplaySegment(uint64_t first_index, bool last, uint64_t from, const EntryFn& replay);
   absl::Status WriteAll(int fd, absl::string_view bytes) const;
   std::string SegmentPath(uint64_t first_index) const;
   absl::Status Fail(const absl::Status& status);
 
   const std::string directory_;
   const Options options_;
-  int fd_ = -1;              // of the segment that is appended to
-  std::string marker_;       // what its records begin with
-  uint64_t fd_bytes_ = 0;    // its length
+  int fd_ = -1;            // of the segment that is appended to
+  std::string marker_;     // what its records begin with
+  uint64_t fd_bytes_ = 0;  // its length
   uint64_t next_index_ = 0;
-  std::string buffer_;       // the record being built; kept for its capacity
-  absl::Status broken_;      // not OK once what is on the disk is unknown
+  std::string buffer_;   // the record being built; kept for its capacity
+  absl::Status broken_;  // not OK once what is on the disk is unknown
   std::atomic<uint64_t> synchronisations_{0};
 };
 

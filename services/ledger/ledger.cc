@@ -17,9 +17,8 @@ namespace {
 absl::Status CheckEntries(const std::vector<absl::string_view>& entries) {
   if (entries.empty()) return absl::InvalidArgumentError("no entry given");
   if (entries.size() > kMaxBatchEntries) {
-    return absl::InvalidArgumentError(absl::StrCat("a batch of ", entries.size(),
-                                                   " entries is more than ", kMaxBatchEntries,
-                                                   ": split it"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "a batch of ", entries.size(), " entries is more than ", kMaxBatchEntries, ": split it"));
   }
   for (size_t i = 0; i < entries.size(); ++i) {
     if (entries[i].empty()) {
@@ -80,20 +79,20 @@ absl::Status Ledger::CheckPublished(const TreeHead& head) const {
   if (checkpoint->empty()) return absl::OkStatus();
   const absl::StatusOr<note::Checkpoint> published = note::ParseSignedCheckpoint(*checkpoint);
   const auto damaged = [](absl::string_view what) {
-    return absl::DataLossError(absl::StrCat(
-        what, ": signing on would fork the log; restore the data folder as it was"));
+    return absl::DataLossError(
+        absl::StrCat(what, ": signing on would fork the log; restore the data folder as it was"));
   };
   if (!published.ok()) {
     return damaged(absl::StrCat("the published checkpoint cannot be read (",
                                 published.status().message(), ")"));
   }
   if (published->origin != options_.origin) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the data folder holds the log ", published->origin, ", not ",
-                     options_.origin, ": choose the right folder or origin"));
+    return absl::FailedPreconditionError(absl::StrCat("the data folder holds the log ",
+                                                      published->origin, ", not ", options_.origin,
+                                                      ": choose the right folder or origin"));
   }
-  if (const auto opened = note::OpenCheckpoint(*checkpoint, options_.origin,
-                                               {&signer_->verifier(), 1});
+  if (const auto opened =
+          note::OpenCheckpoint(*checkpoint, options_.origin, {&signer_->verifier(), 1});
       !opened.ok()) {
     return damaged(absl::StrCat("the published checkpoint does not bear this log's signature (",
                                 opened.status().message(), ")"));
@@ -107,9 +106,10 @@ absl::Status Ledger::CheckPublished(const TreeHead& head) const {
   const std::vector<merkle::NodeId> nodes = merkle::RootNodes(published->size);
   ASSIGN_OR_RETURN(const std::vector<merkle::Hash> hashes, store_->ReadNodes(nodes));
   if (merkle::FoldRoot(hashes) != published->root) {
-    return damaged(absl::StrCat("the entries do not lead to the root that the log published for "
-                                "size ",
-                                published->size));
+    return damaged(
+        absl::StrCat("the entries do not lead to the root that the log published for "
+                     "size ",
+                     published->size));
   }
   return absl::OkStatus();
 }
@@ -146,9 +146,9 @@ void Ledger::Stop() {
       queue->clear();
     }
   }
-  Fail(std::move(left), absl::DeadlineExceededError(
-                            "the entries are in the log, but the ledger stopped before they "
-                            "reached the wanted level: ask again later"));
+  Fail(std::move(left),
+       absl::DeadlineExceededError("the entries are in the log, but the ledger stopped before they "
+                                   "reached the wanted level: ask again later"));
 }
 
 void Ledger::Append(std::vector<absl::string_view> entries, Level level, absl::Time deadline,
@@ -173,17 +173,16 @@ void Ledger::Append(std::vector<absl::string_view> entries, Level level, absl::T
     } else if (queued_entries_ + call->entries.size() > options_.max_queued_entries ||
                held_bytes_ + call->bytes > options_.max_held_bytes ||
                waiting_integrated_.size() + waiting_cosigned_.size() >= options_.max_waiting) {
-      refused = absl::ResourceExhaustedError(
-          absl::StrCat("the log's queue is full (", queued_entries_,
-                       " entries wait to be sequenced, ",
-                       waiting_integrated_.size() + waiting_cosigned_.size(),
-                       " calls for a checkpoint): try again in a moment"));
+      refused = absl::ResourceExhaustedError(absl::StrCat(
+          "the log's queue is full (", queued_entries_, " entries wait to be sequenced, ",
+          waiting_integrated_.size() + waiting_cosigned_.size(),
+          " calls for a checkpoint): try again in a moment"));
     } else {
       queued_entries_ += call->entries.size();
       held_bytes_ += call->bytes;
       // Whoever answers the call lets go of its bytes.
-      call->done = [this, bytes = call->bytes, done = std::move(call->done)](
-                       absl::StatusOr<Appended> result) {
+      call->done = [this, bytes = call->bytes,
+                    done = std::move(call->done)](absl::StatusOr<Appended> result) {
         {
           base::MutexLock lock(&mutex_);
           held_bytes_ -= bytes;
@@ -228,9 +227,9 @@ void Ledger::SequenceBatch(std::vector<CallPtr> batch) {
   }
   absl::StatusOr<std::vector<LogStore::Placement>> placements = store_->Sequence(entries);
   if (!placements.ok()) {
-    base::Log(base::Severity::kError, "cannot append to the log",
-              {{"error", placements.status().ToString()},
-               {"entries", absl::StrCat(entries.size())}});
+    base::Log(
+        base::Severity::kError, "cannot append to the log",
+        {{"error", placements.status().ToString()}, {"entries", absl::StrCat(entries.size())}});
     if (absl::IsDataLoss(placements.status())) {
       base::MutexLock lock(&mutex_);
       stopped_ = placements.status();
@@ -270,9 +269,9 @@ void Ledger::SequenceBatch(std::vector<CallPtr> batch) {
 std::deque<Ledger::CallPtr> Ledger::TakeReady(std::deque<CallPtr>* waiting, uint64_t size) {
   // Not in order of size: a duplicate waits for less than the call before it.
   std::deque<CallPtr> ready;
-  const auto split = std::stable_partition(
-      waiting->begin(), waiting->end(),
-      [size](const CallPtr& call) { return call->needed_size > size; });
+  const auto split =
+      std::stable_partition(waiting->begin(), waiting->end(),
+                            [size](const CallPtr& call) { return call->needed_size > size; });
   std::move(split, waiting->end(), std::back_inserter(ready));
   waiting->erase(split, waiting->end());
   return ready;
@@ -306,9 +305,9 @@ void Ledger::IntegrateLoop() {
     std::deque<CallPtr> waiting;
     {
       base::MutexLock lock(&mutex_);
-      while (!stopping_ && !absl::IsDataLoss(stopped_) &&
-             (!confirmed_ ||
-              (sequenced_size_ <= signed_.head.size && waiting_integrated_.empty()))) {
+      while (
+          !stopping_ && !absl::IsDataLoss(stopped_) &&
+          (!confirmed_ || (sequenced_size_ <= signed_.head.size && waiting_integrated_.empty()))) {
         integrator_idle_ = true;
         integrator_wake_.Wait(&mutex_);
         integrator_idle_ = false;
@@ -340,10 +339,9 @@ void Ledger::IntegrateLoop() {
         base::MutexLock lock(&mutex_);
         waiting.swap(waiting_integrated_);
       }
-      Fail(std::move(waiting),
-           absl::DeadlineExceededError(
-               absl::StrCat("the entries are in the log but cannot be integrated yet (",
-                            tree.status().message(), "): ask again later")));
+      Fail(std::move(waiting), absl::DeadlineExceededError(absl::StrCat(
+                                   "the entries are in the log but cannot be integrated yet (",
+                                   tree.status().message(), "): ask again later")));
       base::MutexLock lock(&mutex_);
       integrator_wake_.WaitFor(&mutex_, options_.integrate_retry, [this] { return stopping_; });
       continue;
@@ -353,8 +351,7 @@ void Ledger::IntegrateLoop() {
       base::MutexLock lock(&mutex_);
       signed_ = *tree;
       for (CallPtr& call : TakeReady(&waiting_integrated_, tree->head.size)) {
-        std::deque<CallPtr>& next =
-            call->level == Level::kCosigned ? waiting_cosigned_ : ready;
+        std::deque<CallPtr>& next = call->level == Level::kCosigned ? waiting_cosigned_ : ready;
         next.push_back(std::move(call));
       }
     }
@@ -400,8 +397,8 @@ void Ledger::PublishLoop() {
       }
       problem = cosign_problem_;
       published = published_;
-      ready = TakeReady(&waiting_cosigned_,
-                        published.checkpoint == nullptr ? 0 : published.head.size);
+      ready =
+          TakeReady(&waiting_cosigned_, published.checkpoint == nullptr ? 0 : published.head.size);
       tree = signed_;
       confirmed = confirmed_;
     }
@@ -413,8 +410,7 @@ void Ledger::PublishLoop() {
                              problem.empty() ? "" : ": ", problem)));
     Release(std::move(ready), published);
     if (!refused.ok()) continue;
-    if (confirmed && published.checkpoint != nullptr &&
-        tree.head.size <= published.head.size) {
+    if (confirmed && published.checkpoint != nullptr && tree.head.size <= published.head.size) {
       continue;
     }
 
@@ -435,11 +431,10 @@ void Ledger::PublishLoop() {
 }
 
 absl::Status Ledger::PublishOnce(const SignedTreeHead& tree) {
-  ASSIGN_OR_RETURN(std::string cosigned,
-                   cosigner_->Cosign(tree.head, *tree.checkpoint,
-                                     [this](uint64_t first, uint64_t second) {
-                                       return ConsistencyProof(first, second);
-                                     }));
+  ASSIGN_OR_RETURN(std::string cosigned, cosigner_->Cosign(tree.head, *tree.checkpoint,
+                                                           [this](uint64_t first, uint64_t second) {
+                                                             return ConsistencyProof(first, second);
+                                                           }));
   RETURN_IF_ERROR(store_->Publish(tree.head, cosigned));
   const SignedTreeHead published{tree.head,
                                  std::make_shared<const std::string>(std::move(cosigned))};

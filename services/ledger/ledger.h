@@ -1,9 +1,9 @@
 // One transparency log: takes entries, orders them, and answers for its tree.
 //
 // Append = group commit. Callers queue; the sequencing thread takes all that wait, makes them
-// durable behind one synchronisation and answers SEQUENCED; the integrating thread takes all that is
-// sequenced into the tree, signs its checkpoint and answers INTEGRATED; the publishing thread has
-// the newest signed checkpoint cosigned, publishes it and answers COSIGNED. Each takes what has
+// durable behind one synchronisation and answers SEQUENCED; the integrating thread takes all that
+// is sequenced into the tree, signs its checkpoint and answers INTEGRATED; the publishing thread
+// has the newest signed checkpoint cosigned, publishes it and answers COSIGNED. Each takes what has
 // gathered while it was busy, so an idle log answers at once and a busy one grows its batches.
 #ifndef COUNTERSIGN_SERVICES_LEDGER_LEDGER_H_
 #define COUNTERSIGN_SERVICES_LEDGER_LEDGER_H_
@@ -110,8 +110,7 @@ class Ledger {
 
   // Proof that the tree of `first` is a prefix of that of `second` (section 2.1.2). InvalidArgument
   // when first > second; OutOfRange when `second` is larger than the integrated tree.
-  absl::StatusOr<std::vector<merkle::Hash>> ConsistencyProof(uint64_t first,
-                                                             uint64_t second) const;
+  absl::StatusOr<std::vector<merkle::Hash>> ConsistencyProof(uint64_t first, uint64_t second) const;
 
   // Entries from `start` on: at most `count`, and no more than about `max_bytes` together but at
   // least one. Empty at or past the end of the integrated tree.

@@ -38,9 +38,8 @@ absl::StatusOr<uint64_t> TreeSize(const Ledger& ledger, int64_t requested) {
   if (requested == 0) return ledger.published_head().head.size;
   const uint64_t integrated = ledger.signed_head().head.size;
   if (static_cast<uint64_t>(requested) > integrated) {
-    return absl::OutOfRangeError(absl::StrCat("the log has ", integrated,
-                                              " integrated entries, fewer than the tree size ",
-                                              requested));
+    return absl::OutOfRangeError(absl::StrCat(
+        "the log has ", integrated, " integrated entries, fewer than the tree size ", requested));
   }
   return static_cast<uint64_t>(requested);
 }
@@ -57,8 +56,7 @@ absl::StatusOr<uint64_t> IndexOf(const Ledger& ledger, absl::string_view leaf_ha
 
 absl::Status ProveInclusion(const Ledger& ledger, uint64_t index, uint64_t tree_size,
                             v1::InclusionProof* out) {
-  ASSIGN_OR_RETURN(const std::vector<merkle::Hash> hashes,
-                   ledger.InclusionProof(index, tree_size));
+  ASSIGN_OR_RETURN(const std::vector<merkle::Hash> hashes, ledger.InclusionProof(index, tree_size));
   FillInclusionProof(index, tree_size, hashes, out);
   return absl::OkStatus();
 }
@@ -134,10 +132,9 @@ void LedgerService::FillLog(const Log& log, v1::Log* out) {
   }
 }
 
-void LedgerService::Append(
-    const std::string& log_name, std::vector<absl::string_view> entries, v1::WaitLevel wait,
-    absl::Time deadline,
-    std::function<void(const Log*, absl::StatusOr<Ledger::Appended>)> done) {
+void LedgerService::Append(const std::string& log_name, std::vector<absl::string_view> entries,
+                           v1::WaitLevel wait, absl::Time deadline,
+                           std::function<void(const Log*, absl::StatusOr<Ledger::Appended>)> done) {
   const absl::StatusOr<const Log*> log = FindLog(log_name);
   if (!log.ok()) return done(nullptr, log.status());
   Ledger::Level level;
@@ -248,9 +245,8 @@ grpc::ServerUnaryReactor* LedgerService::ListEntries(grpc::CallbackServerContext
     }
     const int page =
         request->page_size() == 0 ? kDefaultPage : std::min(request->page_size(), kMaxPage);
-    ASSIGN_OR_RETURN(
-        const std::vector<std::string> entries,
-        log->ledger->ReadEntries(start, static_cast<size_t>(page), kMaxPageBytes));
+    ASSIGN_OR_RETURN(const std::vector<std::string> entries,
+                     log->ledger->ReadEntries(start, static_cast<size_t>(page), kMaxPageBytes));
     for (size_t i = 0; i < entries.size(); ++i) {
       FillEntry(log->identity.name, start + i, entries[i], response->add_entries());
     }
@@ -391,9 +387,8 @@ grpc::ServerUnaryReactor* LedgerService::GetEntryBundle(grpc::CallbackServerCont
     ASSIGN_OR_RETURN(const Log* log, FindLog(request->log()));
     ASSIGN_OR_RETURN(const uint32_t width, TileWidth(request->width()));
     if (request->index() < 0) return absl::InvalidArgumentError("an index is not negative");
-    ASSIGN_OR_RETURN(
-        const SharedBytes bundle,
-        log->ledger->store().ReadEntryBundle(static_cast<uint64_t>(request->index()), width));
+    ASSIGN_OR_RETURN(const SharedBytes bundle, log->ledger->store().ReadEntryBundle(
+                                                   static_cast<uint64_t>(request->index()), width));
     response->set_entry_bundle(*bundle);
     return absl::OkStatus();
   });

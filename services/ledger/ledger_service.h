@@ -20,7 +20,7 @@ namespace countersign::ledger {
 struct LogIdentity {
   std::string name;
   std::string origin;
-  std::string vkey;         // C2SP signed-note text form
+  std::string vkey;  // C2SP signed-note text form
   std::string spki_der;
   std::string key_id;       // the full 32-byte note key hash
   std::string policy_text;  // C2SP tlog-policy: log, witnesses, quorum
@@ -57,9 +57,9 @@ class LedgerService final : public ledger::v1::LedgerService::CallbackService {
   grpc::ServerUnaryReactor* BatchGetInclusionProofs(
       grpc::CallbackServerContext* context, const v1::BatchGetInclusionProofsRequest* request,
       v1::BatchGetInclusionProofsResponse* response) override;
-  grpc::ServerUnaryReactor* GetConsistencyProof(
-      grpc::CallbackServerContext* context, const v1::GetConsistencyProofRequest* request,
-      v1::GetConsistencyProofResponse* response) override;
+  grpc::ServerUnaryReactor* GetConsistencyProof(grpc::CallbackServerContext* context,
+                                                const v1::GetConsistencyProofRequest* request,
+                                                v1::GetConsistencyProofResponse* response) override;
   grpc::ServerUnaryReactor* BatchGetConsistencyProofs(
       grpc::CallbackServerContext* context, const v1::BatchGetConsistencyProofsRequest* request,
       v1::BatchGetConsistencyProofsResponse* response) override;

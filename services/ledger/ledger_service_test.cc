@@ -52,10 +52,14 @@ struct Fixture {
     options.publish_interval = absl::Milliseconds(1);
     options.cosign_retry = absl::Milliseconds(1);
     auto signer = note::TestLogSigner(kOrigin);
-    identity = {kLog, kOrigin, signer->vkey(), signer->verifier().public_key().spki_der(),
-                std::string(base::AsBytes(signer->verifier().key_hash())), "quorum none\n"};
-    ledger = RequireOk(Ledger::Start(options, std::move(wrapper), std::move(signer),
-                                     std::move(fake_cosigner)));
+    identity = {kLog,
+                kOrigin,
+                signer->vkey(),
+                signer->verifier().public_key().spki_der(),
+                std::string(base::AsBytes(signer->verifier().key_hash())),
+                "quorum none\n"};
+    ledger = RequireOk(
+        Ledger::Start(options, std::move(wrapper), std::move(signer), std::move(fake_cosigner)));
     LogIdentity second = identity;
     second.name = "tenants/t/logs/second";
     LogIdentity foreign = identity;
@@ -83,9 +87,9 @@ struct Fixture {
     return response;
   }
 
-  absl::StatusOr<v1::AppendEntryResponse> Append(
-      const std::string& entry, v1::WaitLevel wait = v1::WAIT_LEVEL_UNSPECIFIED,
-      absl::Duration timeout = kTimeout) {
+  absl::StatusOr<v1::AppendEntryResponse> Append(const std::string& entry,
+                                                 v1::WaitLevel wait = v1::WAIT_LEVEL_UNSPECIFIED,
+                                                 absl::Duration timeout = kTimeout) {
     v1::AppendEntryRequest request;
     request.set_log(kLog);
     request.set_entry(entry);
@@ -582,7 +586,8 @@ TEST_CASE("GetTile and GetEntryBundle answer the bytes that tlog-tiles defines")
   v1::GetTileRequest tile;
   tile.set_log(kLog);
   std::string expected;
-  for (int i = 0; i < 256; ++i) expected += Bytes(merkle::LeafHash(entries[static_cast<size_t>(i)]));
+  for (int i = 0; i < 256; ++i)
+    expected += Bytes(merkle::LeafHash(entries[static_cast<size_t>(i)]));
   CHECK(RequireOk(log.Call(&Stub::GetTile, tile)).tile() == expected);
   tile.set_width(256);
   CHECK(RequireOk(log.Call(&Stub::GetTile, tile)).tile() == expected);
@@ -613,8 +618,11 @@ TEST_CASE("GetTile and GetEntryBundle answer the bytes that tlog-tiles defines")
   bundle.set_log(kLog);
   bundle.set_index(1);
   bundle.set_width(2);
-  CHECK(RequireOk(log.Call(&Stub::GetEntryBundle, bundle)).entry_bundle() ==
-        std::string("\0\3" "256" "\0\3" "257", 10));
+  CHECK(RequireOk(log.Call(&Stub::GetEntryBundle, bundle)).entry_bundle() == std::string("\0\3"
+                                                                                         "256"
+                                                                                         "\0\3"
+                                                                                         "257",
+                                                                                         10));
   bundle.set_width(45);
   CHECK_THAT(log.Call(&Stub::GetEntryBundle, bundle), StatusIs(StatusCode::kNotFound));
   bundle.set_width(300);

@@ -121,8 +121,8 @@ struct Fixture {
   TempDir dir;
   Ledger::Options options;
   std::optional<std::string> published;  // what the store says is published, instead of what is
-  bool witnesses_stuck = false;  // from the start
-  absl::Status witnesses_fail;   // from the start
+  bool witnesses_stuck = false;          // from the start
+  absl::Status witnesses_fail;           // from the start
   FileLogStore* files = nullptr;
   FakeLogStore* store = nullptr;
   FakeCosigner* cosigner = nullptr;
@@ -140,9 +140,9 @@ void CheckTree(const SignedTreeHead& tree, const Entries& log) {
 }
 
 std::string CheckpointOf(const std::string& origin, const Entries& log) {
-  return RequireOk(note::SignNote(
-      note::FormatCheckpoint({origin, log.size(), merkle::ReferenceRoot(log)}),
-      {note::TestLogSigner(origin).get()}));
+  return RequireOk(
+      note::SignNote(note::FormatCheckpoint({origin, log.size(), merkle::ReferenceRoot(log)}),
+                     {note::TestLogSigner(origin).get()}));
 }
 
 TEST_CASE("An empty log signs and publishes the checkpoint of the empty tree") {
@@ -416,17 +416,15 @@ TEST_CASE("Stopping answers everybody once and keeps what was sequenced") {
   log.store->BlockSequence();
   const int sequenced = log.store->sequence_calls();
   for (int i = 0; i < 30; ++i) {
-    calls.emplace_back(log.ledger.get(), Entries{absl::StrCat("q", i)},
-                       static_cast<Level>(i % 3));
+    calls.emplace_back(log.ledger.get(), Entries{absl::StrCat("q", i)}, static_cast<Level>(i % 3));
     if (i == 0) {
       REQUIRE(Eventually([&] { return log.store->sequence_calls() == sequenced + 1; }));
     }
   }
   std::thread stopper([&] { log.ledger->Stop(); });
   // From the moment it refuses, everything before is either answered or on its way.
-  REQUIRE(Eventually([&] {
-    return Call(log.ledger.get(), {"late"}, Level::kSequenced).answers() > 0;
-  }));
+  REQUIRE(Eventually(
+      [&] { return Call(log.ledger.get(), {"late"}, Level::kSequenced).answers() > 0; }));
   log.store->UnblockSequence();
   stopper.join();
   for (size_t i = 0; i < calls.size(); ++i) {
@@ -618,8 +616,8 @@ TEST_CASE("Many threads appending at once each get an index of their own") {
     threads.emplace_back([&, t] {
       for (int i = 0; i < kEach; ++i) {
         const std::string entry = absl::StrCat(t, "/", i);
-        const Call call(log.ledger.get(), {entry}, i % 4 == 0 ? Level::kCosigned
-                                                              : Level::kIntegrated);
+        const Call call(log.ledger.get(), {entry},
+                        i % 4 == 0 ? Level::kCosigned : Level::kIntegrated);
         const auto appended = call.Answer();
         bool good = appended.ok();
         if (good) {

@@ -37,10 +37,9 @@ absl::StatusOr<std::unique_ptr<note::NoteSigner>> OpenLogKey(const std::string& 
   } else if (!known.ok()) {
     return known.status();
   } else if (*known != line) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(path, " says that this log is ", absl::StripTrailingAsciiWhitespace(*known),
-                     ", not ", signer->vkey(),
-                     ": a log keeps its origin and key for ever, give --origin as it was"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        path, " says that this log is ", absl::StripTrailingAsciiWhitespace(*known), ", not ",
+        signer->vkey(), ": a log keeps its origin and key for ever, give --origin as it was"));
   }
   return signer;
 }

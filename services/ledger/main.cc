@@ -1,5 +1,7 @@
 // The ledger: one transparency log over gRPC, and its public tiles over HTTP.
 
+#include "libs/runtime/main.h"
+
 #include <memory>
 #include <string>
 #include <utility>
@@ -8,7 +10,6 @@
 #include "libs/base/bytes.h"
 #include "libs/base/file.h"
 #include "libs/base/status_macros.h"
-#include "libs/runtime/main.h"
 #include "libs/runtime/metrics.h"
 #include "services/ledger/file_log_store.h"
 #include "services/ledger/ledger.h"
@@ -73,15 +74,13 @@ absl::Status SetUp(const Flags& flags, runtime::Server& server) {
                                key.public_key().spki_der(),
                                std::string(countersign::base::AsBytes(key.key_hash())),
                                policy.Format()};
-  ASSIGN_OR_RETURN(auto cosigner,
-                   ledger::WitnessCosigner::Create({}, std::move(policy), key));
+  ASSIGN_OR_RETURN(auto cosigner, ledger::WitnessCosigner::Create({}, std::move(policy), key));
 
   ledger::Ledger::Options options;
   options.origin = flags.origin;
   options.publish_interval = flags.publish_interval;
-  ASSIGN_OR_RETURN(auto started,
-                   ledger::Ledger::Start(options, std::move(store), std::move(signer),
-                                         std::move(cosigner)));
+  ASSIGN_OR_RETURN(auto started, ledger::Ledger::Start(options, std::move(store), std::move(signer),
+                                                       std::move(cosigner)));
   ledger::Ledger* log = server.Own(std::move(started));
   ledger::ExportMetrics(*log, server.metrics());
   server.metrics()->AddCounterFunction(
@@ -119,7 +118,8 @@ int main(int argc, char** argv) {
                    "at least this long between checkpoints that nobody waits for");
   main.AddDuration("--cosign-timeout", &flags.cosign_timeout,
                    "an append waits at most this long for the quorum");
-  main.AddAction("--init", [&flags] { return Initialise(flags); },
-                 "make the log's key, write DATA/log.vkey and exit");
+  main.AddAction(
+      "--init", [&flags] { return Initialise(flags); },
+      "make the log's key, write DATA/log.vkey and exit");
   return main.Run(argc, argv, [&](runtime::Server& server) { return SetUp(flags, server); });
 }

@@ -5,8 +5,8 @@
 
 namespace countersign::ledger {
 
-void FillInclusionProof(uint64_t index, uint64_t tree_size,
-                        const std::vector<merkle::Hash>& hashes, v1::InclusionProof* out) {
+void FillInclusionProof(uint64_t index, uint64_t tree_size, const std::vector<merkle::Hash>& hashes,
+                        v1::InclusionProof* out) {
   out->set_index(static_cast<int64_t>(index));
   out->set_tree_size(static_cast<int64_t>(tree_size));
   for (const merkle::Hash& hash : hashes) out->add_hashes(hash.data(), hash.size());

@@ -13,8 +13,8 @@
 
 namespace countersign::ledger {
 
-void FillInclusionProof(uint64_t index, uint64_t tree_size,
-                        const std::vector<merkle::Hash>& hashes, v1::InclusionProof* out);
+void FillInclusionProof(uint64_t index, uint64_t tree_size, const std::vector<merkle::Hash>& hashes,
+                        v1::InclusionProof* out);
 
 // Entry `i` of `appended`, with its proof when there is a tree. Fails as Ledger::InclusionProof.
 absl::Status FillAppended(const Ledger& ledger, const Ledger::Appended& appended, size_t i,
@@ -25,8 +25,7 @@ absl::Status FillAppendedBatch(const Ledger& ledger, const Ledger::Appended& app
                                google::protobuf::RepeatedPtrField<v1::AppendedEntry>* entries,
                                std::string* checkpoint);
 
-void FillEntry(absl::string_view log_name, uint64_t index, const std::string& data,
-               v1::Entry* out);
+void FillEntry(absl::string_view log_name, uint64_t index, const std::string& data, v1::Entry* out);
 
 }  // namespace countersign::ledger
 

@@ -12,8 +12,8 @@
 namespace countersign::ledger {
 namespace {
 
-http::Response Serve(const http::Request& request, SharedBytes body,
-                     absl::string_view content_type, bool immutable) {
+http::Response Serve(const http::Request& request, SharedBytes body, absl::string_view content_type,
+                     bool immutable) {
   http::Response response;
   const std::string etag =
       absl::StrCat("\"", base::HexEncode(base::AsBytes(crypto::Sha256(*body)).substr(0, 16)), "\"");
@@ -36,9 +36,8 @@ http::Response Serve(const http::Request& request, SharedBytes body,
 http::Response ServeTile(const Ledger& ledger, const http::Request& request,
                          const merkle::TileResource& resource) {
   const absl::StatusOr<SharedBytes> bytes =
-      resource.entries
-          ? ledger.store().ReadEntryBundle(resource.tile.index, resource.tile.width)
-          : ledger.store().ReadTile(resource.tile);
+      resource.entries ? ledger.store().ReadEntryBundle(resource.tile.index, resource.tile.width)
+                       : ledger.store().ReadTile(resource.tile);
   if (!bytes.ok()) return http::ProblemResponse(bytes.status());
   return Serve(request, *bytes, "application/octet-stream", /*immutable=*/true);
 }
@@ -67,10 +66,10 @@ http::Handler PublicHandler(const Ledger* ledger, base::ThreadPool* executor) {
       return respond(http::ProblemResponse(
           absl::NotFoundError("a log serves /checkpoint, /tile/… and /tile/entries/…")));
     }
-    executor->Schedule([ledger, resource = *resource, request = std::move(request),
-                        respond = std::move(respond)] {
-      respond(ServeTile(*ledger, request, resource));
-    });
+    executor->Schedule(
+        [ledger, resource = *resource, request = std::move(request), respond = std::move(respond)] {
+          respond(ServeTile(*ledger, request, resource));
+        });
   };
 }
 

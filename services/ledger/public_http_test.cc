@@ -34,19 +34,18 @@ struct Fixture {
     Ledger::Options options;
     options.origin = "log.example/test";
     options.publish_interval = absl::Milliseconds(1);
-    ledger = RequireOk(Ledger::Start(options, RequireOk(FileLogStore::Open(store_options)),
-                                     note::TestLogSigner(options.origin),
-                                     std::move(fake_cosigner)));
+    ledger =
+        RequireOk(Ledger::Start(options, RequireOk(FileLogStore::Open(store_options)),
+                                note::TestLogSigner(options.origin), std::move(fake_cosigner)));
     if (size > 0) Append(merkle::NumberedEntries(size), Ledger::Level::kCosigned);
     server = RequireOk(http::Server::Listen({}, PublicHandler(ledger.get(), &executor)));
   }
 
   void Append(const merkle::Entries& entries, Ledger::Level level) {
     std::promise<absl::Status> appended;
-    ledger->Append({entries.begin(), entries.end()}, level, absl::InfiniteFuture(),
-                   [&](absl::StatusOr<Ledger::Appended> answer) {
-                     appended.set_value(answer.status());
-                   });
+    ledger->Append(
+        {entries.begin(), entries.end()}, level, absl::InfiniteFuture(),
+        [&](absl::StatusOr<Ledger::Appended> answer) { appended.set_value(answer.status()); });
     RequireOk(appended.get_future().get());
   }
 
@@ -109,8 +108,14 @@ TEST_CASE("Tiles and bundles are bytes that never change") {
       {"/tile/0/000", leaves},
       {"/tile/0/000.p/3", leaves.substr(0, 96)},
       {"/tile/1/000.p/1", std::string(root.begin(), root.end())},
-      {"/tile/entries/001.p/2", std::string("\0\3" "256" "\0\3" "257", 10)},
-      {"/tile/entries/000.p/1", std::string("\0\1" "0", 3)},
+      {"/tile/entries/001.p/2", std::string("\0\3"
+                                            "256"
+                                            "\0\3"
+                                            "257",
+                                            10)},
+      {"/tile/entries/000.p/1", std::string("\0\1"
+                                            "0",
+                                            3)},
   };
   for (const auto& [target, bytes] : expected) {
     INFO(target);
@@ -149,13 +154,34 @@ TEST_CASE("HEAD is GET without the body") {
 
 TEST_CASE("What is not there is 404") {
   Fixture log(300);
-  for (const char* target :
-       {"/", "/checkpoint/", "/Checkpoint", "/tile", "/tile/", "/tile/0", "/tile/0/001",
-        "/tile/0/001.p/45", "/tile/0/000.p/0", "/tile/0/000.p/256", "/tile/00/000", "/tile/0/0",
-        "/tile/0/x000/000", "/tile/0/000/", "/tile/1/000", "/tile/1/000.p/2", "/tile/2/000.p/1",
-        "/tile/7/000", "/tile/63/000", "/tile/64/000", "/tile/entries/001", "/tile/entries/002",
-        "/tile/entries/001.p/45", "/state", "/../state", "/log.key",
-        "/tile/0/../../../state", "/tile/entries/x999/x999/x999/x999/x999/x999/999"}) {
+  for (const char* target : {"/",
+                             "/checkpoint/",
+                             "/Checkpoint",
+                             "/tile",
+                             "/tile/",
+                             "/tile/0",
+                             "/tile/0/001",
+                             "/tile/0/001.p/45",
+                             "/tile/0/000.p/0",
+                             "/tile/0/000.p/256",
+                             "/tile/00/000",
+                             "/tile/0/0",
+                             "/tile/0/x000/000",
+                             "/tile/0/000/",
+                             "/tile/1/000",
+                             "/tile/1/000.p/2",
+                             "/tile/2/000.p/1",
+                             "/tile/7/000",
+                             "/tile/63/000",
+                             "/tile/64/000",
+                             "/tile/entries/001",
+                             "/tile/entries/002",
+                             "/tile/entries/001.p/45",
+                             "/state",
+                             "/../state",
+                             "/log.key",
+                             "/tile/0/../../../state",
+                             "/tile/entries/x999/x999/x999/x999/x999/x999/999"}) {
     INFO(target);
     CHECK(log.Get(target).status == 404);
   }

@@ -33,7 +33,8 @@ bool IsOfThisTree(const TreeHead& seen, const TreeHead& head, const Cosigner::Pr
   const TreeHead& first = seen.size < head.size ? seen : head;
   const TreeHead& second = seen.size < head.size ? head : seen;
   const auto hashes = proof(first.size, second.size);
-  if (!hashes.ok()) return !absl::IsOutOfRange(hashes.status());  // OutOfRange: the store is shorter
+  if (!hashes.ok())
+    return !absl::IsOutOfRange(hashes.status());  // OutOfRange: the store is shorter
   return merkle::VerifyConsistency(first.size, second.size, *hashes, first.root, second.root).ok();
 }
 
@@ -42,10 +43,9 @@ bool IsOfThisTree(const TreeHead& seen, const TreeHead& head, const Cosigner::Pr
 absl::StatusOr<std::unique_ptr<WitnessCosigner>> WitnessCosigner::Create(
     const Options& options, note::Policy policy, note::NoteVerifier log_key) {
   const auto is_ours = [&](const note::PolicyLog& log) { return log.key == log_key; };
-  if (!policy.logs().empty() &&
-      std::none_of(policy.logs().begin(), policy.logs().end(), is_ours)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the witness policy names other logs but not this one, ", log_key.vkey()));
+  if (!policy.logs().empty() && std::none_of(policy.logs().begin(), policy.logs().end(), is_ours)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the witness policy names other logs but not this one, ", log_key.vkey()));
   }
   for (const note::PolicyWitness& witness : policy.witnesses()) {
     if (witness.url.empty()) {
@@ -137,14 +137,13 @@ absl::StatusOr<std::string> WitnessCosigner::Cosign(const TreeHead& head,
     std::vector<std::string> missing;
     for (size_t i = 0; i < witnesses_.size(); ++i) {
       if (round->signatures[i].has_value()) continue;
-      missing.push_back(absl::StrCat(witnesses_[i].policy.name, " (",
-                                     witnesses_[i].last_error.empty() ? "no answer yet"
-                                                                      : witnesses_[i].last_error,
-                                     ")"));
+      missing.push_back(absl::StrCat(
+          witnesses_[i].policy.name, " (",
+          witnesses_[i].last_error.empty() ? "no answer yet" : witnesses_[i].last_error, ")"));
     }
-    return absl::UnavailableError(absl::StrCat("the witness quorum '", policy_.quorum(),
-                                               "' is not met; missing: ",
-                                               absl::StrJoin(missing, ", ")));
+    return absl::UnavailableError(
+        absl::StrCat("the witness quorum '", policy_.quorum(),
+                     "' is not met; missing: ", absl::StrJoin(missing, ", ")));
   }
   note::SignedNote note = round->note;
   for (const std::optional<note::NoteSignature>& signature : round->signatures) {
@@ -188,9 +187,9 @@ void WitnessCosigner::HandleAnswer(size_t witness, const RoundPtr& round, bool r
     const absl::StatusOr<uint64_t> size = note::ParseTlogSize(response->body_view());
     if (size.ok() && *size <= round->head.size) return Ask(witness, round, *size, false);
     if (size.ok()) {
-      return Investigate(witness, round,
-                         absl::StrCat("it claims to have cosigned size ", *size,
-                                      ", larger than the log's"));
+      return Investigate(
+          witness, round,
+          absl::StrCat("it claims to have cosigned size ", *size, ", larger than the log's"));
     }
   }
   const std::string answer = absl::StrCat(
@@ -239,10 +238,10 @@ void WitnessCosigner::Investigate(size_t witness, const RoundPtr& round,
   http::ClientRequest get;
   {
     base::MutexLock lock(&mutex_);
-    get.url = Join(witnesses_[witness].policy.url,
-                   absl::StrCat("/",
-                                base::HexEncode(base::AsBytes(crypto::Sha256(log_key_.name()))),
-                                "/checkpoint"));
+    get.url =
+        Join(witnesses_[witness].policy.url,
+             absl::StrCat("/", base::HexEncode(base::AsBytes(crypto::Sha256(log_key_.name()))),
+                          "/checkpoint"));
   }
   get.timeout = options_.timeout;
   client_->Send(std::move(get), [this, witness, round,
@@ -253,8 +252,8 @@ void WitnessCosigner::Investigate(size_t witness, const RoundPtr& round,
       if (seen.ok() && !IsOfThisTree({seen->size, seen->root}, round->head, round->proof)) {
         base::MutexLock lock(&mutex_);
         round->fatal = absl::DataLossError(absl::StrCat(
-            "witness ", witnesses_[witness].policy.name, " holds a checkpoint of size ",
-            seen->size, " that this log has signed but whose tree the data folder does not hold: "
+            "witness ", witnesses_[witness].policy.name, " holds a checkpoint of size ", seen->size,
+            " that this log has signed but whose tree the data folder does not hold: "
             "it is an old copy, and signing on would fork the log; restore the newest one"));
       }
     }

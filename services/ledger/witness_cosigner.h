@@ -51,10 +51,10 @@ class WitnessCosigner : public Cosigner {
  private:
   struct Witness {
     note::PolicyWitness policy;
-    bool asked = false;           // an answer is still to come
-    uint64_t cosigned_size = 0;   // what it cosigned last, as far as is known
+    bool asked = false;          // an answer is still to come
+    uint64_t cosigned_size = 0;  // what it cosigned last, as far as is known
     absl::Time cosign_time = absl::InfinitePast();
-    int failures = 0;             // since the last success
+    int failures = 0;  // since the last success
     absl::Time leave_until = absl::InfinitePast();
     std::string last_error;
   };

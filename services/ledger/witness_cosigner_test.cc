@@ -33,11 +33,10 @@ constexpr char kOrigin[] = "log.example/test";
 
 TreeHead HeadOf(const Entries& log) { return {log.size(), merkle::ReferenceRoot(log)}; }
 
-std::string CheckpointOf(const Entries& log, const std::string& origin = kOrigin,
-                         char seed = 'L') {
-  return RequireOk(note::SignNote(
-      note::FormatCheckpoint({origin, log.size(), merkle::ReferenceRoot(log)}),
-      {note::TestLogSigner(origin, seed).get()}));
+std::string CheckpointOf(const Entries& log, const std::string& origin = kOrigin, char seed = 'L') {
+  return RequireOk(
+      note::SignNote(note::FormatCheckpoint({origin, log.size(), merkle::ReferenceRoot(log)}),
+                     {note::TestLogSigner(origin, seed).get()}));
 }
 
 http::Response Text(int status, std::string body) {
@@ -49,10 +48,10 @@ class FakeWitness {
  public:
   explicit FakeWitness(const std::string& name)
       : signer_(note::TestWitnessSigner(name, name[0])),
-        server_(RequireOk(http::Server::Listen({}, [this](http::Request request,
-                                                          http::Responder respond) {
-          Handle(std::move(request), std::move(respond));
-        }))) {}
+        server_(RequireOk(
+            http::Server::Listen({}, [this](http::Request request, http::Responder respond) {
+              Handle(std::move(request), std::move(respond));
+            }))) {}
 
   std::string url() const { return absl::StrCat("http://127.0.0.1:", server_->port()); }
   std::string vkey() const { return signer_->vkey(); }
@@ -171,8 +170,8 @@ struct Fixture {
   }
   WitnessCosigner& cosigner() {
     if (made == nullptr) {
-      made = RequireOk(WitnessCosigner::Create(options, Policy(),
-                                               note::TestLogSigner(kOrigin)->verifier()));
+      made = RequireOk(
+          WitnessCosigner::Create(options, Policy(), note::TestLogSigner(kOrigin)->verifier()));
     }
     return *made;
   }
@@ -317,8 +316,8 @@ TEST_CASE("A witness that claims a larger tree but cannot show it is ignored") {
 TEST_CASE("What is no cosignature by the witness's key over this checkpoint does not count") {
   Fixture log;
   FakeWitness& witness = *log.witnesses[0];
-  const std::string text = note::FormatCheckpoint(
-      {kOrigin, 6, merkle::ReferenceRoot(merkle::NumberedEntries(6))});
+  const std::string text =
+      note::FormatCheckpoint({kOrigin, 6, merkle::ReferenceRoot(merkle::NumberedEntries(6))});
   std::string reason = "no valid cosignature";
   const auto say = [&](int status, std::string body) {
     witness.Say([status, body](const auto&) { return Text(status, body); });
@@ -326,8 +325,8 @@ TEST_CASE("What is no cosignature by the witness's key over this checkpoint does
   SECTION("another witness's") { say(200, FakeWitness("2.witness.example").SignatureOver(text)); }
   SECTION("another key under its name") {
     const auto other = note::TestWitnessSigner(witness.name(), 'X');
-    say(200, note::FormatSignatureLine(
-                 {other->name(), other->key_id(), RequireOk(other->Sign(text))}));
+    say(200,
+        note::FormatSignatureLine({other->name(), other->key_id(), RequireOk(other->Sign(text))}));
   }
   SECTION("over another checkpoint") {
     say(200, witness.SignatureOver(note::FormatCheckpoint({kOrigin, 7, merkle::EmptyRoot()})));
@@ -439,8 +438,7 @@ TEST_CASE("Witnesses are sent the log's own note as it is, never one another's c
     const std::string cosigned = RequireOk(log.Cosign(size));
     REQUIRE(log.Cosignatures(cosigned) == 3);
     for (const auto& witness : log.witnesses) {
-      CHECK(witness->requests().back().checkpoint ==
-            CheckpointOf(merkle::NumberedEntries(size)));
+      CHECK(witness->requests().back().checkpoint == CheckpointOf(merkle::NumberedEntries(size)));
     }
   }
 }
@@ -458,13 +456,13 @@ TEST_CASE("A witness that fails is left alone for a while, longer each time") {
     return log.witnesses[0]->requests().size();
   };
   CHECK(asked() == 1);
-  for (const auto& [pause, count] : std::vector<std::pair<int, size_t>>{
-           {1, 2},    // the first failure costs a second
-           {1, 2},    // the second, two
-           {1, 3},    //
-           {2, 3},    // the third, no more than three
-           {1, 4},    //
-           {3, 5}}) {
+  for (const auto& [pause, count] :
+       std::vector<std::pair<int, size_t>>{{1, 2},  // the first failure costs a second
+                                           {1, 2},  // the second, two
+                                           {1, 3},  //
+                                           {2, 3},  // the third, no more than three
+                                           {1, 4},  //
+                                           {3, 5}}) {
     clock.Advance(absl::Seconds(pause) - absl::Milliseconds(1));
     asked();
     clock.Advance(absl::Milliseconds(1));
