@@ -8,8 +8,8 @@
 namespace countersign::cli {
 
 void AddUpCommand(CLI::App& app, Context& context) {
-  CLI::App* command = app.add_subcommand(
-      "up", "Start the whole suite on this machine; Ctrl-C stops it");
+  CLI::App* command =
+      app.add_subcommand("up", "Start the whole suite on this machine; Ctrl-C stops it");
   const auto options = std::make_shared<UpOptions>();
   command->add_option("--witnesses", options->witnesses, "How many witnesses to run")
       ->check(CLI::Range(0, 16))
@@ -26,9 +26,11 @@ void AddUpCommand(CLI::App& app, Context& context) {
                       "File descriptor to write \"ready\" to once all are healthy");
   command->add_option("--ready-file", options->ready_file,
                       "File to write endpoints.json to once all are healthy");
-  const auto start_timeout = std::make_shared<double>(absl::ToDoubleSeconds(options->start_timeout));
-  command->add_option("--start-timeout", *start_timeout,
-                      "Seconds that each service may take to become healthy")
+  const auto start_timeout =
+      std::make_shared<double>(absl::ToDoubleSeconds(options->start_timeout));
+  command
+      ->add_option("--start-timeout", *start_timeout,
+                   "Seconds that each service may take to become healthy")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command->callback([&context, options, start_timeout] {

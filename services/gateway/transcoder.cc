@@ -15,9 +15,9 @@
 #include "absl/strings/strip.h"
 #include "google/rpc/error_details.pb.h"
 #include "libs/base/status_macros.h"
-#include "libs/runtime/request_id.h"
 #include "libs/http/message.h"
 #include "libs/http/url.h"
+#include "libs/runtime/request_id.h"
 
 namespace countersign::gateway {
 namespace {
@@ -260,8 +260,9 @@ absl::Status Transcoder::ReadQuery(const http::Request& request, protobuf::Messa
 
 namespace {
 
-// Channels try an UNAVAILABLE call again: a write that names no request id (AIP-155) gets one, so that
-// it happens once. Calls that sign are left alone: signing twice does no harm, remembering costs.
+// Channels try an UNAVAILABLE call again: a write that names no request id (AIP-155) gets one, so
+// that it happens once. Calls that sign are left alone: signing twice does no harm, remembering
+// costs.
 void GiveRequestId(protobuf::Message* message) {
   const protobuf::Descriptor* type = message->GetDescriptor();
   const protobuf::FieldDescriptor* field = type->FindFieldByName("request_id");
