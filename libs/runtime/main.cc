@@ -337,7 +337,9 @@ absl::Status Main::Impl::Serve(const std::function<absl::Status(Server&)>& setup
   }
   state->ready.store(true);
   if (!common.port_file.empty()) {
-    RETURN_IF_ERROR(base::WriteFileDurably(common.port_file, FormatPortFile(ports)));
+    // Who waits for the file may remove it, and its folder, at once: nothing is to be done after the
+    // renaming that could fail then.
+    RETURN_IF_ERROR(base::WriteFileAtomically(common.port_file, FormatPortFile(ports)));
   }
   base::Log(base::Severity::kInfo, "serving",
             {{"version", std::string(Version())},

@@ -5,6 +5,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <atomic>
+#include <chrono>
 #include <map>
 #include <memory>
 #include <string>
@@ -49,8 +50,11 @@ inline std::vector<std::string> Flags(const std::string& data) {
 inline std::unique_ptr<Stub> Connect(const std::string& address) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-  return pb::LedgerService::NewStub(grpc::CreateCustomChannel(
-      address, grpc::InsecureChannelCredentials(), arguments));
+  const auto channel =
+      grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  INFO(address);
+  REQUIRE(channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::minutes(2)));
+  return pb::LedgerService::NewStub(channel);
 }
 
 template <typename Request, typename Response>
@@ -58,7 +62,7 @@ absl::StatusOr<Response> Call(Stub* stub,
                               grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
                                                            Response*),
                               const Request& request) {
-  const auto context = runtime::MakeContext(absl::Seconds(30));
+  const auto context = runtime::MakeContext(absl::Minutes(2));
   Response response;
   const grpc::Status status = (stub->*method)(context.get(), request, &response);
   if (!status.ok()) return runtime::FromGrpcStatus(status);

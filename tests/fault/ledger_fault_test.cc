@@ -94,6 +94,7 @@ TEST_CASE("A file operation that fails once, anywhere, breaks no promise") {
       const auto ledger = RequireOk(runtime::Subprocess::Start(options));
       const auto bound = ledger->WaitForPortFile(port_file, absl::Minutes(1));
       if (bound.ok()) {
+        INFO(RequireOk(base::ReadFile(options.log_file)));
         const auto stub = Connect(absl::StrCat("127.0.0.1:", bound->grpc));
         AppendSome(stub.get(), LogKey(data), &promises);
         INFO(RequireOk(base::ReadFile(options.log_file)));
@@ -111,6 +112,7 @@ TEST_CASE("A file operation that fails once, anywhere, breaks no promise") {
     CHECK(promises.complaints() == std::vector<std::string>());
 
     const auto ledger = ChildProcess::StartService(FaultyBinary(), Flags(data));
+    INFO(ledger->output());
     const auto stub = Connect(ledger->grpc_address());
     const note::NoteVerifier key = LogKey(data);
     CheckPromises(stub.get(), key, promises);

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <map>
@@ -39,12 +40,13 @@ std::unique_ptr<ChildProcess> StartLedger(const std::string& data) {
   return ChildProcess::StartService(Binary(), Flags(data));
 }
 
-// Appends until the ledger is gone. `name` makes its entries its own.
-void AppendUntilGone(Stub* stub, const std::string& name, uint32_t seed,
-                     const note::NoteVerifier& key, Promises* promises) {
+// Appends until the ledger is killed. `name` makes its entries its own.
+void AppendUntilKilled(Stub* stub, const std::string& name, uint32_t seed,
+                       const note::NoteVerifier& key, Promises* promises,
+                       const std::atomic<bool>* killed) {
   std::mt19937 random(seed);
   std::vector<std::string> mine;
-  for (int i = 0;; ++i) {
+  for (int i = 0; !*killed; ++i) {
     std::vector<std::string> entries;
     for (uint32_t n = 1 + random() % 8; n > 0; --n) {
       entries.push_back(absl::StrCat(name, "/", i, "/", n, std::string(random() % 300, '.')));
@@ -52,7 +54,7 @@ void AppendUntilGone(Stub* stub, const std::string& name, uint32_t seed,
     if (!mine.empty() && random() % 4 == 0) entries.push_back(mine[random() % mine.size()]);
     const auto wait = static_cast<pb::WaitLevel>(1 + random() % 3);
     const auto appended = Append(stub, entries, wait);
-    if (!appended.ok()) return;
+    if (!appended.ok()) continue;
     for (int e = 0; e < appended->entries_size(); ++e) {
       const pb::AppendedEntry& entry = appended->entries(e);
       promises->Acknowledged(entries[static_cast<size_t>(e)], static_cast<uint64_t>(entry.index()));
@@ -68,13 +70,13 @@ void AppendUntilGone(Stub* stub, const std::string& name, uint32_t seed,
   }
 }
 
-// Reads /checkpoint until the ledger is gone.
-void PollUntilGone(const std::string& url, const note::NoteVerifier& key, Promises* promises) {
+// Reads /checkpoint until the ledger is killed.
+void PollUntilKilled(const std::string& url, const note::NoteVerifier& key, Promises* promises,
+                     const std::atomic<bool>* killed) {
   http::Client client;
-  while (true) {
-    const auto got = client.Get(url, absl::Seconds(30));
-    if (!got.ok()) return;
-    if (got->status == 503) continue;  // nothing is published yet
+  while (!*killed) {
+    const auto got = client.Get(url, absl::Minutes(2));
+    if (!got.ok() || got->status == 503) continue;  // killed, or nothing is published yet
     const auto checkpoint = OpenCheckpoint(got->body_view(), key);
     if (checkpoint.ok()) {
       promises->Seen(*checkpoint, /*published=*/true);
@@ -106,26 +108,29 @@ TEST_CASE("Killed fifty times under load, the ledger keeps every promise") {
     const auto stub = Connect(ledger->grpc_address());
     const note::NoteVerifier key = LogKey(dir.path());
     const auto published = RequireOk(http::Client().Get(
-        absl::StrCat("http://", ledger->http_address(), "/checkpoint"), absl::Seconds(30)));
+        absl::StrCat("http://", ledger->http_address(), "/checkpoint"), absl::Minutes(2)));
     if (published.status == 200) {
       promises.Seen(RequireOk(OpenCheckpoint(published.body_view(), key)), /*published=*/true);
     }
     CheckPromises(stub.get(), key, promises);
 
     const size_t before = promises.acknowledged();
+    std::atomic<bool> killed{false};
     std::vector<std::thread> threads;
     for (int a = 0; a < kAppenders; ++a) {
-      threads.emplace_back(AppendUntilGone, stub.get(), absl::StrCat(round, "/", a),
-                           seed + static_cast<uint32_t>(round * kAppenders + a), key, &promises);
+      threads.emplace_back(AppendUntilKilled, stub.get(), absl::StrCat(round, "/", a),
+                           seed + static_cast<uint32_t>(round * kAppenders + a), key, &promises,
+                           &killed);
     }
-    threads.emplace_back(PollUntilGone,
+    threads.emplace_back(PollUntilKilled,
                          absl::StrCat("http://", ledger->http_address(), "/checkpoint"), key,
-                         &promises);
+                         &promises, &killed);
     // Some way into the load, at no particular point of it.
     const size_t enough = before + random() % 300;
-    const bool loaded = Eventually([&] { return promises.acknowledged() >= enough; });
+    const bool loaded = Eventually([&] { return promises.acknowledged() >= enough; }, 240);
     std::this_thread::sleep_for(std::chrono::microseconds(random() % 5'000));
     ledger->Kill();
+    killed = true;
     for (std::thread& thread : threads) thread.join();
     INFO(ledger->output());
     REQUIRE(loaded);
@@ -259,7 +264,7 @@ TEST_CASE("A port in use is named") {
   }
 }
 
-// A folder with 600 entries, and its log stopped.
+// A folder with 601 entries, the last one in a record of its own, and its log stopped.
 void MakeLog(const std::string& data) {
   const auto ledger = StartLedger(data);
   auto stub = Connect(ledger->grpc_address());
@@ -268,6 +273,7 @@ void MakeLog(const std::string& data) {
     for (int e = 0; e < 100; ++e) entries.push_back(absl::StrCat(i, "/", e, std::string(60, '.')));
     RequireOk(Append(stub.get(), entries, pb::WAIT_LEVEL_COSIGNED));
   }
+  RequireOk(Append(stub.get(), {"last"}, pb::WAIT_LEVEL_COSIGNED));
   REQUIRE(Eventually([&] { return base::FileExists(data + "/state"); }));
   stub.reset();
   REQUIRE(ledger->Stop() == 0);
@@ -293,9 +299,9 @@ TEST_CASE("A damaged data folder is refused and the damage named") {
     refused("/journal");
   }
   SECTION("the journal's end is gone, and what else would tell") {
-    std::filesystem::resize_file(segments.back(), std::filesystem::file_size(segments.back()) / 2);
+    std::filesystem::resize_file(segments.back(), std::filesystem::file_size(segments.back()) - 1);
     std::filesystem::remove_all(data + "/dedup");
-    refused("the log published a checkpoint of size 600");
+    refused("the log published a checkpoint of size 601");
   }
   SECTION("a tile is gone") {
     std::filesystem::remove(data + "/public/tile/0/000");
