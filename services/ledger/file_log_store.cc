@@ -223,13 +223,8 @@ absl::Status FileLogStore::ReplayJournal(uint64_t mark) {
   };
   Journal::Options options;
   options.segment_bytes = options_.journal_segment_bytes;
+  options.must_reach = std::max(mark, dedup_ != nullptr ? dedup_->replay_from() : 0);
   ASSIGN_OR_RETURN(journal_, Journal::Open(options_.directory + "/journal", options, mark, replay));
-  const uint64_t known = dedup_ != nullptr ? dedup_->replay_from() : 0;
-  if (journal_->next_index() < std::max(mark, known)) {
-    return Damaged(options_.directory + "/journal",
-                   absl::StrCat("ends at index ", journal_->next_index(),
-                                " but the log had entries up to ", std::max(mark, known)));
-  }
   if (!items.empty()) RETURN_IF_ERROR(dedup_->Insert(items, journal_->next_index()));
   base::MutexLock lock(&pending_mutex_);
   pending_ = std::move(replayed);

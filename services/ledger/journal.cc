@@ -108,6 +108,7 @@ absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const std::string& direct
                                               " is empty but must hold the entries from index ",
                                               from, " on: restore the data folder as it was"));
     }
+    RETURN_IF_ERROR(journal->CheckReach());
     RETURN_IF_ERROR(journal->StartSegment());
     return journal;
   }
@@ -161,13 +162,14 @@ absl::Status Journal::ReplaySegment(uint64_t first_index, bool last, uint64_t fr
   marker_.clear();
   if (!absl::StartsWith(contents, kMagic) || contents.size() < kSegmentHeaderBytes) {
     // The header is synchronised before the first record is written.
-    if (last && contents.size() <= kSegmentHeaderBytes) return absl::OkStatus();
+    if (last && contents.size() <= kSegmentHeaderBytes) return CheckReach();
     return absl::DataLossError(absl::StrCat(path,
                                             " is not a journal segment: restore the data folder "
                                             "as it was"));
   }
   marker_ = contents.substr(kMagic.size(), kMarkerBytes);
   size_t offset = kSegmentHeaderBytes;
+  size_t torn = 0;
   while (offset < contents.size()) {
     const absl::string_view rest = absl::string_view(contents).substr(offset);
     Record record;
@@ -177,12 +179,7 @@ absl::Status Journal::ReplaySegment(uint64_t first_index, bool last, uint64_t fr
                                                 " is damaged at offset ", offset,
                                                 ": restore the data folder as it was"));
       }
-      base::Log(
-          base::Severity::kWarning, "cut off a journal record that a crash left unfinished",
-          {{"file", path}, {"offset", absl::StrCat(offset)}, {"bytes", absl::StrCat(rest.size())}});
-      if (truncate(path.c_str(), static_cast<off_t>(offset)) != 0) {
-        return base::ErrnoStatus(errno, absl::StrCat("truncate ", path));
-      }
+      torn = rest.size();
       break;
     }
     if (record.first_index != next_index_) {
@@ -203,8 +200,23 @@ absl::Status Journal::ReplaySegment(uint64_t first_index, bool last, uint64_t fr
     }
     offset += record.bytes;
   }
+  if (last) RETURN_IF_ERROR(CheckReach());
+  if (torn != 0) {
+    base::Log(base::Severity::kWarning, "cut off a journal record that a crash left unfinished",
+              {{"file", path}, {"offset", absl::StrCat(offset)}, {"bytes", absl::StrCat(torn)}});
+    if (truncate(path.c_str(), static_cast<off_t>(offset)) != 0) {
+      return base::ErrnoStatus(errno, absl::StrCat("truncate ", path));
+    }
+  }
   fd_bytes_ = offset;
   return absl::OkStatus();
+}
+
+absl::Status Journal::CheckReach() const {
+  if (next_index_ >= options_.must_reach) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat(
+      "the journal ", directory_, " ends at index ", next_index_, " but the log had entries up to ",
+      options_.must_reach, ": restore the data folder as it was"));
 }
 
 absl::Status Journal::StartSegment() {

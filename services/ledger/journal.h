@@ -27,6 +27,8 @@ class Journal {
   struct Options {
     // A segment that has grown past this many bytes is closed and a new one begun.
     uint64_t segment_bytes = 64 << 20;
+    // The log is known to have had every entry below this index. Checked before anything is changed.
+    uint64_t must_reach = 0;
   };
 
   // Opens the journal in `directory` (made when missing) and hands every entry from index `from` on
@@ -65,6 +67,7 @@ class Journal {
   Journal(std::string directory, const Options& options)
       : directory_(std::move(directory)), options_(options) {}
 
+  absl::Status CheckReach() const;
   absl::Status StartSegment();
   absl::Status ReplaySegment(uint64_t first_index, bool last, uint64_t from, const EntryFn& replay);
   absl::Status WriteAll(int fd, absl::string_view bytes) const;

@@ -174,6 +174,27 @@ TEST_CASE("A last record cut short at any byte is cut off and all before it stay
   }
 }
 
+TEST_CASE("A journal that ends before what the log is known to have had is left as it is") {
+  TempDir dir;
+  const std::string path = dir.path() + "/journal";
+  {
+    auto journal = OpenEmpty(path);
+    RequireOk(journal->Append({"first", "second"}));
+    RequireOk(journal->Append({"third"}));
+  }
+  const std::string segment = Segments(path).front();
+  std::filesystem::resize_file(segment, std::filesystem::file_size(segment) - 1);
+  const std::string before = RequireOk(base::ReadFile(segment));
+  Journal::Options options;
+  options.must_reach = 3;
+  const auto ignore = [](uint64_t, absl::string_view) { return absl::OkStatus(); };
+  CHECK_THAT(Journal::Open(path, options, 0, ignore),
+             StatusIs(absl::StatusCode::kDataLoss, "ends at index 2"));
+  CHECK(RequireOk(base::ReadFile(segment)) == before);
+  options.must_reach = 2;
+  CHECK_THAT(Journal::Open(path, options, 0, ignore), IsOk());
+}
+
 TEST_CASE("A last record whose bytes never reached the disk is cut off") {
   TempDir dir;
   auto journal = OpenEmpty(dir.path());
