@@ -451,6 +451,8 @@ int Main::Run(int argc, char** argv, const std::function<absl::Status(Server&)>&
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
+  // A file-size limit is an error to report like a full disk.
+  signal(SIGXFSZ, SIG_IGN);
 
   absl::Status status;
   const auto action = std::find_if(impl_->actions.begin(), impl_->actions.end(),

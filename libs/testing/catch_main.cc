@@ -4,5 +4,5 @@
 #if defined(__SANITIZE_THREAD__)
 // gRPC's headers compile into our code, but what orders their accesses happens inside Debian's
 // uninstrumented library, where ThreadSanitizer cannot see it.
-extern "C" const char* __tsan_default_suppressions() { return "race_top:grpc::\n"; }
+extern "C" const char* __tsan_default_suppressions() { return "race:grpc::\n"; }
 #endif
