@@ -134,7 +134,7 @@ absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const std::string& direct
     return journal;
   }
   const std::string path = journal->SegmentPath(segments.back());
-  journal->fd_ = open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+  journal->fd_ = open(path.c_str(), O_WRONLY | O_CLOEXEC);
   if (journal->fd_ < 0) return base::ErrnoStatus(errno, absl::StrCat("open ", path));
   // What was replayed may still be in the page cache alone: a process that was killed between its
   // write and its synchronisation leaves whole records that a power cut could yet take.
@@ -145,8 +145,13 @@ absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const std::string& direct
   return journal;
 }
 
-Journal::~Journal() {
-  if (fd_ >= 0) close(fd_);
+Journal::~Journal() { CloseSegment(); }
+
+void Journal::CloseSegment() {
+  if (fd_ < 0) return;
+  // Unused room does no harm where it stays.
+  [[maybe_unused]] const int cut = ftruncate(fd_, static_cast<off_t>(fd_bytes_));
+  close(fd_);
 }
 
 std::string Journal::SegmentPath(uint64_t first_index) const {
@@ -169,17 +174,20 @@ absl::Status Journal::ReplaySegment(uint64_t first_index, bool last, uint64_t fr
   }
   marker_ = contents.substr(kMagic.size(), kMarkerBytes);
   size_t offset = kSegmentHeaderBytes;
-  size_t torn = 0;
+  size_t unused = 0;
+  bool torn = false;
   while (offset < contents.size()) {
     const absl::string_view rest = absl::string_view(contents).substr(offset);
     Record record;
     if (!ParseRecord(rest, marker_, &record)) {
+      unused = rest.size();
+      if (rest.find_first_not_of('\0') == absl::string_view::npos) break;  // room made ahead
       if (!last || RecordFollows(rest, marker_)) {
         return absl::DataLossError(absl::StrCat("the journal segment ", path,
                                                 " is damaged at offset ", offset,
                                                 ": restore the data folder as it was"));
       }
-      torn = rest.size();
+      torn = true;
       break;
     }
     if (record.first_index != next_index_) {
@@ -201,14 +209,15 @@ absl::Status Journal::ReplaySegment(uint64_t first_index, bool last, uint64_t fr
     offset += record.bytes;
   }
   if (last) RETURN_IF_ERROR(CheckReach());
-  if (torn != 0) {
+  if (torn) {
     base::Log(base::Severity::kWarning, "cut off a journal record that a crash left unfinished",
-              {{"file", path}, {"offset", absl::StrCat(offset)}, {"bytes", absl::StrCat(torn)}});
-    if (truncate(path.c_str(), static_cast<off_t>(offset)) != 0) {
-      return base::ErrnoStatus(errno, absl::StrCat("truncate ", path));
-    }
+              {{"file", path}, {"offset", absl::StrCat(offset)}, {"bytes", absl::StrCat(unused)}});
+  }
+  if (last && unused != 0 && truncate(path.c_str(), static_cast<off_t>(offset)) != 0) {
+    return base::ErrnoStatus(errno, absl::StrCat("truncate ", path));
   }
   fd_bytes_ = offset;
+  room_end_ = offset;
   return absl::OkStatus();
 }
 
@@ -221,7 +230,7 @@ absl::Status Journal::CheckReach() const {
 
 absl::Status Journal::StartSegment() {
   const std::string path = SegmentPath(next_index_);
-  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (fd < 0) return base::ErrnoStatus(errno, absl::StrCat("create ", path));
   std::string marker = crypto::RandomBytes(kMarkerBytes);
   absl::Status status = WriteAll(fd, absl::StrCat(kMagic, marker));
@@ -240,9 +249,10 @@ absl::Status Journal::StartSegment() {
     return Fail(status);
   }
   synchronisations_.fetch_add(2, std::memory_order_relaxed);
-  if (fd_ >= 0) close(fd_);
+  CloseSegment();
   fd_ = fd;
   fd_bytes_ = kSegmentHeaderBytes;
+  room_end_ = fd_bytes_;
   marker_ = std::move(marker);
   return absl::OkStatus();
 }
@@ -266,6 +276,19 @@ absl::Status Journal::Fail(const absl::Status& status) {
   return broken_;
 }
 
+absl::Status Journal::WriteBuffer() {
+  absl::Status failed;
+  if (lseek(fd_, static_cast<off_t>(fd_bytes_), SEEK_SET) < 0) {
+    failed = base::ErrnoStatus(errno, absl::StrCat("append to the journal in ", directory_));
+  } else {
+    failed = WriteAll(fd_, buffer_);
+  }
+  if (failed.ok()) return failed;
+  if (ftruncate(fd_, static_cast<off_t>(fd_bytes_)) != 0) return Fail(failed);
+  room_end_ = fd_bytes_;
+  return failed;
+}
+
 absl::Status Journal::Append(absl::Span<const absl::string_view> entries) {
   if (!broken_.ok()) return broken_;
   if (fd_bytes_ >= options_.segment_bytes) RETURN_IF_ERROR(StartSegment());
@@ -283,19 +306,26 @@ absl::Status Journal::Append(absl::Span<const absl::string_view> entries) {
   base::AppendU32(&header, Crc(body));
   buffer_.replace(0, kHeaderBytes, header);
 
-  if (absl::Status failed = WriteAll(fd_, buffer_); !failed.ok()) {
-    if (ftruncate(fd_, static_cast<off_t>(fd_bytes_)) != 0) return Fail(failed);
-    return failed;
+  const size_t record_bytes = buffer_.size();
+  if (fd_bytes_ + record_bytes > room_end_ && record_bytes <= options_.room_bytes / 4) {
+    buffer_.resize(record_bytes + options_.room_bytes, '\0');
   }
+  absl::Status failed = WriteBuffer();
+  if (!failed.ok() && broken_.ok() && buffer_.size() > record_bytes) {
+    // The disk may have space for the record, though not for the room behind it.
+    buffer_.resize(record_bytes);
+    failed = WriteBuffer();
+  }
+  RETURN_IF_ERROR(failed);
   if (fdatasync(fd_) != 0) {
-    const absl::Status failed =
-        base::ErrnoStatus(errno, absl::StrCat("synchronise the journal in ", directory_));
+    failed = base::ErrnoStatus(errno, absl::StrCat("synchronise the journal in ", directory_));
     // Else a restart would read the record back from memory and take it for durable.
     [[maybe_unused]] const int cut = ftruncate(fd_, static_cast<off_t>(fd_bytes_));
     return Fail(failed);
   }
   synchronisations_.fetch_add(1, std::memory_order_relaxed);
-  fd_bytes_ += buffer_.size();
+  room_end_ = std::max(room_end_, fd_bytes_ + buffer_.size());
+  fd_bytes_ += record_bytes;
   next_index_ += entries.size();
   constexpr size_t kKeepCapacity = 4 << 20;
   if (buffer_.capacity() > kKeepCapacity) std::string().swap(buffer_);

@@ -27,7 +27,11 @@ class Journal {
   struct Options {
     // A segment that has grown past this many bytes is closed and a new one begun.
     uint64_t segment_bytes = 64 << 20;
-    // The log is known to have had every entry below this index. Checked before anything is changed.
+    // Small records are written into room made ahead, this many zero bytes at a time, because
+    // synchronising a file that does not grow is quicker. 0: none.
+    uint64_t room_bytes = 256 << 10;
+    // The log is known to have had every entry below this index. Checked before anything is
+    // changed.
     uint64_t must_reach = 0;
   };
 
@@ -69,6 +73,9 @@ class Journal {
 
   absl::Status CheckReach() const;
   absl::Status StartSegment();
+  void CloseSegment();
+  // Writes buffer_ where the next record goes; undone when it fails.
+  absl::Status WriteBuffer();
   absl::Status ReplaySegment(uint64_t first_index, bool last, uint64_t from, const EntryFn& replay);
   absl::Status WriteAll(int fd, absl::string_view bytes) const;
   std::string SegmentPath(uint64_t first_index) const;
@@ -78,7 +85,8 @@ class Journal {
   const Options options_;
   int fd_ = -1;            // of the segment that is appended to
   std::string marker_;     // what its records begin with
-  uint64_t fd_bytes_ = 0;  // its length
+  uint64_t fd_bytes_ = 0;  // where its next record goes
+  uint64_t room_end_ = 0;  // its length: zeros from fd_bytes_ on
   uint64_t next_index_ = 0;
   std::string buffer_;   // the record being built; kept for its capacity
   absl::Status broken_;  // not OK once what is on the disk is unknown

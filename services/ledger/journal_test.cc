@@ -30,6 +30,7 @@ absl::StatusOr<std::unique_ptr<Journal>> Open(const std::string& directory, Foun
                                               uint64_t from = 0, uint64_t segment_bytes = 1 << 20) {
   Journal::Options options;
   options.segment_bytes = segment_bytes;
+  options.room_bytes = 0;  // so that a file ends with its last record
   return Journal::Open(directory, options, from, [found](uint64_t index, absl::string_view entry) {
     found->emplace(index, std::string(entry));
     return absl::OkStatus();
@@ -172,6 +173,39 @@ TEST_CASE("A last record cut short at any byte is cut off and all before it stay
     reopened.reset();
     CHECK(ReadAll(torn) == Found{{0, "first"}, {1, "second"}, {2, "third"}, {3, "again"}});
   }
+}
+
+TEST_CASE("Room made ahead is no damage, in the last segment and in one that has a successor") {
+  TempDir dir;
+  const std::string path = dir.path() + "/journal";
+  const std::string killed = dir.path() + "/killed";
+  Journal::Options options;
+  options.room_bytes = 4096;
+  options.segment_bytes = 5000;
+  const auto ignore = [](uint64_t, absl::string_view) { return absl::OkStatus(); };
+  Found expected;
+  {
+    auto journal = RequireOk(Journal::Open(path, options, 0, ignore));
+    for (uint64_t i = 0; i < 100; ++i) {
+      const std::string entry = absl::StrCat("entry ", i, std::string(i % 7 == 0 ? 2000 : 50, '.'));
+      RequireOk(journal->Append({entry}));
+      expected[i] = entry;
+    }
+    CopyTo(path, killed);  // as SIGKILL would leave it
+    const auto tail = RequireOk(base::ReadFile(Segments(killed).back()));
+    REQUIRE(tail.size() > 4096);
+    REQUIRE(tail.back() == '\0');
+  }
+  REQUIRE(Segments(killed).size() > 2);
+  CHECK(ReadAll(killed) == expected);
+  CHECK(ReadAll(path) == expected);
+  // What was begun in the room and never finished is cut off with it.
+  CopyTo(path, killed);
+  const std::string last = Segments(killed).back();
+  std::string torn = RequireOk(base::ReadFile(last));
+  RequireOk(base::WriteFileAtomically(last, torn + torn.substr(4, 30) + std::string(500, '\0')));
+  CHECK(ReadAll(killed) == expected);
+  CHECK(RequireOk(base::ReadFile(last)) == torn);
 }
 
 TEST_CASE("A journal that ends before what the log is known to have had is left as it is") {
