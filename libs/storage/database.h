@@ -35,10 +35,32 @@
 
 namespace countersign::storage {
 
-enum class Engine { kSqlite };
+enum class Engine { kSqlite, kPostgres };
 
 // What BulkInsert does with a row whose key is taken.
 enum class OnConflict { kFail, kSkip };
+
+// What a transaction sees of others that commit while it runs.
+enum class Isolation {
+  // As if transactions ran one after the other. On PostgreSQL one that cannot be is run again.
+  kSerializable,
+  // Each statement sees what was committed when it began, so that one which has waited for a row's
+  // lock (SELECT … FOR UPDATE) goes on with the newest row. SQLite has no need of it and is
+  // serializable here too.
+  kReadCommitted,
+};
+
+// How old a snapshot may be.
+enum class Freshness {
+  kLatest,   // everything committed before
+  kReplica,  // may come from a replica of the database and lag behind it
+};
+
+// A statement with its parameters, for Pipeline.
+struct Statement {
+  absl::string_view sql;
+  Params params;
+};
 
 // A transaction in progress. Belongs to the function it was given to, on the thread that runs it.
 // After a statement failed, all that is left is to roll back: later statements fail, and so does
@@ -53,6 +75,10 @@ class Transaction {
   // Runs one statement and returns all its rows.
   virtual absl::StatusOr<Rows> Query(absl::string_view sql, Params params = {}) = 0;
 
+  // Runs several statements in one round trip where the engine can; returns the rows of each, in
+  // order. The first that fails is the failure of all.
+  virtual absl::StatusOr<std::vector<Rows>> Pipeline(absl::Span<const Statement> statements) = 0;
+
   // Inserts `rows`, each with a value for each of `columns`, in as few round trips as the engine
   // allows; returns how many were inserted. `table` and `columns` are trusted identifiers.
   virtual absl::StatusOr<int64_t> BulkInsert(absl::string_view table,
@@ -65,8 +91,20 @@ class Transaction {
 };
 
 struct DatabaseOptions {
-  // Connections for reads; writes have one of their own.
+  // SQLite: connections for reads; writes have one of their own.
   int readers = 4;
+  // PostgreSQL: connections to a server, opened when needed, at most. Of those that nobody uses,
+  // `min_connections` stay; the others are closed after `idle_timeout`. Each is replaced once it is
+  // `max_lifetime` old, and checked before use when it has rested.
+  int min_connections = 5;
+  int max_connections = 100;
+  absl::Duration idle_timeout = absl::Seconds(300);
+  absl::Duration max_lifetime = absl::Hours(1);
+  // PostgreSQL: how long opening a connection, or waiting for one that is free, may take.
+  absl::Duration connect_timeout = absl::Seconds(5);
+  // PostgreSQL: URLs of replicas, which take the Freshness::kReplica snapshots in turn. One that
+  // cannot be reached is left alone for a while; with none left, the primary answers.
+  std::vector<std::string> replicas;
   // How long one attempt waits for a lock that another process holds.
   absl::Duration busy_timeout = absl::Seconds(5);
   // How often a transaction is tried in all when others keep it from its lock.
@@ -82,7 +120,8 @@ class Database {
   // more than once, so it changes nothing but the database and variables that it sets anew.
   using Body = std::function<absl::Status(Transaction&)>;
 
-  // `url` is "sqlite:PATH"; a missing file is created, mode 0600, in an existing folder.
+  // `url` is "sqlite:PATH" (a missing file is created, mode 0600, in an existing folder) or
+  // "postgresql://…", a libpq connection URI (its database must exist).
   static absl::StatusOr<std::unique_ptr<Database>> Open(absl::string_view url,
                                                         DatabaseOptions options = {});
 
@@ -94,11 +133,13 @@ class Database {
   // Transactions that wait at the same time share one synchronisation (group commit), each still
   // atomic on its own; `body` may so run on the thread of another caller. Repeats `body` when
   // the engine asks for it (a lock, a serialisation failure).
-  virtual absl::Status InTransaction(const Body& body) = 0;
+  virtual absl::Status InTransaction(const Body& body,
+                                     Isolation isolation = Isolation::kSerializable) = 0;
 
   // Runs `body` over one consistent snapshot, beside writers; it may not change anything. Not to be
   // called from a Body.
-  virtual absl::Status InSnapshot(const Body& body) = 0;
+  virtual absl::Status InSnapshot(const Body& body,
+                                  Freshness freshness = Freshness::kLatest) = 0;
 
   // One statement in a transaction of its own; as Transaction::Run.
   absl::StatusOr<int64_t> Run(absl::string_view sql, Params params = {});

@@ -94,7 +94,7 @@ absl::StatusOr<Value> Column(sqlite3_stmt* stmt, int column) {
 
 }  // namespace
 
-SqliteConnection::Statement::~Statement() { sqlite3_finalize(stmt); }
+SqliteConnection::Prepared::~Prepared() { sqlite3_finalize(stmt); }
 
 absl::StatusOr<std::unique_ptr<SqliteConnection>> SqliteConnection::Open(
     const std::string& path, bool writable, absl::Duration busy_timeout) {
@@ -147,9 +147,9 @@ absl::Status SqliteConnection::Fail(absl::Status status) {
   return status;
 }
 
-absl::StatusOr<SqliteConnection::Statement*> SqliteConnection::Prepare(absl::string_view sql) {
+absl::StatusOr<SqliteConnection::Prepared*> SqliteConnection::Prepare(absl::string_view sql) {
   if (const auto it = statements_.find(sql); it != statements_.end()) return it->second.get();
-  auto statement = std::make_unique<Statement>();
+  auto statement = std::make_unique<Prepared>();
   const char* tail = nullptr;
   const int code = sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()),
                                       SQLITE_PREPARE_PERSISTENT, &statement->stmt, &tail);
@@ -172,12 +172,12 @@ absl::StatusOr<SqliteConnection::Statement*> SqliteConnection::Prepare(absl::str
         std::max(statement->parameter_count, static_cast<size_t>(position));
   }
   if (statements_.size() >= kMaxStatements) statements_.clear();
-  Statement* raw = statement.get();
+  Prepared* raw = statement.get();
   statements_.emplace(std::string(sql), std::move(statement));
   return raw;
 }
 
-absl::Status SqliteConnection::Step(Statement* statement, Params params, Rows* rows) {
+absl::Status SqliteConnection::Step(Prepared* statement, Params params, Rows* rows) {
   if (params.size() != statement->parameter_count) {
     return absl::InvalidArgumentError(absl::StrCat("database: the statement takes ",
                                                    statement->parameter_count, " parameters, not ",
@@ -216,7 +216,7 @@ absl::Status SqliteConnection::Step(Statement* statement, Params params, Rows* r
   return status;
 }
 
-absl::StatusOr<int64_t> SqliteConnection::StepCounting(Statement* statement, Params params) {
+absl::StatusOr<int64_t> SqliteConnection::StepCounting(Prepared* statement, Params params) {
   const sqlite3_int64 before = sqlite3_total_changes64(db_);
   RETURN_IF_ERROR(Step(statement, params, nullptr));
   // The engine's count keeps the last change's value where a statement changed nothing.
@@ -228,7 +228,7 @@ absl::StatusOr<int64_t> SqliteConnection::Run(absl::string_view sql, Params para
     return absl::FailedPreconditionError(
         absl::StrCat("database: the transaction has failed already: ", failure_.message()));
   }
-  absl::StatusOr<Statement*> statement = Prepare(sql);
+  absl::StatusOr<Prepared*> statement = Prepare(sql);
   if (!statement.ok()) return Fail(statement.status());
   absl::StatusOr<int64_t> changed = StepCounting(*statement, params);
   if (!changed.ok()) return Fail(changed.status());
@@ -240,11 +240,20 @@ absl::StatusOr<Rows> SqliteConnection::Query(absl::string_view sql, Params param
     return absl::FailedPreconditionError(
         absl::StrCat("database: the transaction has failed already: ", failure_.message()));
   }
-  absl::StatusOr<Statement*> statement = Prepare(sql);
+  absl::StatusOr<Prepared*> statement = Prepare(sql);
   if (!statement.ok()) return Fail(statement.status());
   Rows rows;
   if (absl::Status status = Step(*statement, params, &rows); !status.ok()) return Fail(status);
   return rows;
+}
+
+absl::StatusOr<std::vector<Rows>> SqliteConnection::Pipeline(
+    absl::Span<const Statement> statements) {
+  std::vector<Rows> results;
+  for (const Statement& statement : statements) {
+    ASSIGN_OR_RETURN(results.emplace_back(), Query(statement.sql, statement.params));
+  }
+  return results;
 }
 
 absl::StatusOr<int64_t> SqliteConnection::BulkInsert(absl::string_view table,
@@ -257,7 +266,7 @@ absl::StatusOr<int64_t> SqliteConnection::BulkInsert(absl::string_view table,
   }
   std::vector<std::string> parameters;
   for (size_t i = 1; i <= columns.size(); ++i) parameters.push_back(absl::StrCat("$", i));
-  absl::StatusOr<Statement*> statement =
+  absl::StatusOr<Prepared*> statement =
       Prepare(absl::StrCat("INSERT INTO ", table, " (", absl::StrJoin(columns, ", "), ") VALUES (",
                            absl::StrJoin(parameters, ", "), ")",
                            on_conflict == OnConflict::kSkip ? " ON CONFLICT DO NOTHING" : ""));
@@ -278,7 +287,7 @@ absl::Status SqliteConnection::RunScript(absl::string_view sql) {
         absl::StrCat("database: the transaction has failed already: ", failure_.message()));
   }
   while (!sql.empty()) {
-    Statement statement;
+    Prepared statement;
     const char* tail = nullptr;
     const int code = sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()), 0,
                                         &statement.stmt, &tail);
@@ -294,7 +303,7 @@ absl::Status SqliteConnection::RunScript(absl::string_view sql) {
 }
 
 absl::Status SqliteConnection::Control(absl::string_view sql) {
-  ASSIGN_OR_RETURN(Statement * statement, Prepare(sql));
+  ASSIGN_OR_RETURN(Prepared * statement, Prepare(sql));
   return Step(statement, {}, nullptr);
 }
 

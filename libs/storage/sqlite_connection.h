@@ -33,6 +33,8 @@ class SqliteConnection final : public Transaction {
 
   absl::StatusOr<int64_t> Run(absl::string_view sql, Params params) override;
   absl::StatusOr<Rows> Query(absl::string_view sql, Params params) override;
+  absl::StatusOr<std::vector<Rows>> Pipeline(
+      absl::Span<const Statement> statements) override;
   absl::StatusOr<int64_t> BulkInsert(absl::string_view table,
                                      const std::vector<std::string>& columns,
                                      absl::Span<const Row> rows, OnConflict on_conflict) override;
@@ -51,8 +53,8 @@ class SqliteConnection final : public Transaction {
   bool TakeBusy();
 
  private:
-  struct Statement {
-    ~Statement();
+  struct Prepared {
+    ~Prepared();
     sqlite3_stmt* stmt = nullptr;
     // For each of the engine's parameters, which of ours it is, from 0.
     std::vector<size_t> parameters;
@@ -65,13 +67,13 @@ class SqliteConnection final : public Transaction {
   absl::Status ToStatus(int code);
   // Notes the failure, so that the transaction cannot go on as if nothing were.
   absl::Status Fail(absl::Status status);
-  absl::StatusOr<Statement*> Prepare(absl::string_view sql);
+  absl::StatusOr<Prepared*> Prepare(absl::string_view sql);
   // Runs `statement` to its end, adding its rows to `rows` unless that is null.
-  absl::Status Step(Statement* statement, Params params, Rows* rows);
-  absl::StatusOr<int64_t> StepCounting(Statement* statement, Params params);
+  absl::Status Step(Prepared* statement, Params params, Rows* rows);
+  absl::StatusOr<int64_t> StepCounting(Prepared* statement, Params params);
 
   sqlite3* const db_;
-  absl::flat_hash_map<std::string, std::unique_ptr<Statement>> statements_;
+  absl::flat_hash_map<std::string, std::unique_ptr<Prepared>> statements_;
   absl::Status failure_;
   bool busy_ = false;
 };

@@ -51,8 +51,8 @@ class SqliteDatabase final : public Database {
   ~SqliteDatabase() override { Close(); }
 
   Engine engine() const override { return Engine::kSqlite; }
-  absl::Status InTransaction(const Body& body) override;
-  absl::Status InSnapshot(const Body& body) override;
+  absl::Status InTransaction(const Body& body, Isolation isolation) override;
+  absl::Status InSnapshot(const Body& body, Freshness freshness) override;
   absl::Status EraseDeleted() override;
   void Close() override;
 
@@ -103,7 +103,7 @@ absl::Status SqliteDatabase::CheckUsable() {
   return absl::OkStatus();
 }
 
-absl::Status SqliteDatabase::InTransaction(const Body& body) {
+absl::Status SqliteDatabase::InTransaction(const Body& body, Isolation /*isolation*/) {
   for (int attempt = 0;; ++attempt) {
     Pending pending{&body};
     Submit(&pending);
@@ -215,7 +215,7 @@ void SqliteDatabase::ReleaseReader(std::unique_ptr<SqliteConnection> reader) {
   changed_.NotifyAll();
 }
 
-absl::Status SqliteDatabase::InSnapshot(const Body& body) {
+absl::Status SqliteDatabase::InSnapshot(const Body& body, Freshness /*freshness*/) {
   ASSIGN_OR_RETURN(std::unique_ptr<SqliteConnection> reader, AcquireReader());
   absl::Status status;
   for (int attempt = 0;; ++attempt) {

@@ -70,14 +70,19 @@ class FakeLogStore : public LogStore {
     }
     return store_->Integrate();
   }
-  absl::Status Publish(const TreeHead& head, absl::string_view checkpoint) override {
+  absl::Status Freeze() override { return store_->Freeze(); }
+  bool shared() const override { return store_->shared(); }
+  bool frozen() const override { return store_->frozen(); }
+  absl::Time PublishTime() const override { return store_->PublishTime(); }
+  absl::Status Publish(const TreeHead& head, absl::string_view checkpoint,
+                       absl::Time time) override {
     {
       base::MutexLock lock(&mutex_);
       ++publish_calls_;
       RETURN_IF_ERROR(publish_failure_);
       published_ = nullptr;
     }
-    return store_->Publish(head, checkpoint);
+    return store_->Publish(head, checkpoint, time);
   }
   SharedBytes PublishedCheckpoint() const override {
     base::MutexLock lock(&mutex_);

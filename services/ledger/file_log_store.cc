@@ -111,9 +111,15 @@ absl::StatusOr<std::unique_ptr<FileLogStore>> FileLogStore::Open(const Options& 
   const std::string checkpoint_path = store->PublicPath("checkpoint");
   if (base::FileExists(checkpoint_path)) {
     ASSIGN_OR_RETURN(std::string checkpoint, base::ReadFile(checkpoint_path));
+    struct stat info;
+    if (stat(checkpoint_path.c_str(), &info) != 0) {
+      return base::ErrnoStatus(errno, absl::StrCat("stat ", checkpoint_path));
+    }
     base::MutexLock lock(&store->checkpoint_mutex_);
     store->checkpoint_ = std::make_shared<const std::string>(std::move(checkpoint));
+    store->publish_time_ = absl::TimeFromTimespec(info.st_mtim);
   }
+  store->frozen_ = base::FileExists(store->FrozenPath());
   store->settler_ = std::thread([raw = store.get()] { raw->SettleLoop(); });
   return store;
 }
@@ -141,6 +147,8 @@ absl::Status FileLogStore::OpenFileSystem() {
 std::string FileLogStore::PublicPath(absl::string_view path) const {
   return absl::StrCat(options_.directory, "/public/", path);
 }
+
+std::string FileLogStore::FrozenPath() const { return options_.directory + "/frozen"; }
 
 absl::Status FileLogStore::ReadState(TreeHead* mark) const {
   const std::string path = options_.directory + "/state";
@@ -234,6 +242,7 @@ absl::Status FileLogStore::ReplayJournal(uint64_t mark) {
 absl::StatusOr<std::vector<LogStore::Placement>> FileLogStore::Sequence(
     absl::Span<const NewEntry> entries) {
   if (!broken_.ok()) return broken_;
+  if (frozen_) return absl::FailedPreconditionError("the log is frozen: it takes no more entries");
   std::vector<Placement> placements(entries.size());
   std::vector<DedupIndex::Item> fresh;
   std::vector<absl::string_view> fresh_bytes;
@@ -284,6 +293,12 @@ absl::StatusOr<std::vector<LogStore::Placement>> FileLogStore::Sequence(
     pending_.framed.append(fresh_bytes[i].data(), fresh_bytes[i].size());
   }
   return placements;
+}
+
+absl::Status FileLogStore::Freeze() {
+  RETURN_IF_ERROR(base::WriteFileDurably(FrozenPath(), ""));
+  frozen_ = true;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<TreeHead> FileLogStore::Integrate() {
@@ -374,7 +389,8 @@ void FileLogStore::RemovePartials() {
   closed_.clear();
 }
 
-absl::Status FileLogStore::Publish(const TreeHead& head, absl::string_view checkpoint) {
+absl::Status FileLogStore::Publish(const TreeHead& head, absl::string_view checkpoint,
+                                   absl::Time time) {
   {
     base::MutexLock lock(&partials_mutex_);
     const uint32_t entries = head.size % kWidth;
@@ -394,15 +410,25 @@ absl::Status FileLogStore::Publish(const TreeHead& head, absl::string_view check
     }
   }
   // Durable, so that no reader is shown a smaller one after a power cut.
-  RETURN_IF_ERROR(base::WriteFileDurably(PublicPath("checkpoint"), checkpoint));
+  const std::string path = PublicPath("checkpoint");
+  RETURN_IF_ERROR(base::WriteFileDurably(path, checkpoint));
+  // Where this fails the file system's own clock is as good.
+  const timespec times[2] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT}, absl::ToTimespec(time)};
+  (void)utimensat(AT_FDCWD, path.c_str(), times, 0);
   base::MutexLock lock(&checkpoint_mutex_);
   checkpoint_ = std::make_shared<const std::string>(checkpoint);
+  publish_time_ = time;
   return absl::OkStatus();
 }
 
 SharedBytes FileLogStore::PublishedCheckpoint() const {
   base::MutexLock lock(&checkpoint_mutex_);
   return checkpoint_;
+}
+
+absl::Time FileLogStore::PublishTime() const {
+  base::MutexLock lock(&checkpoint_mutex_);
+  return publish_time_;
 }
 
 std::shared_ptr<const Edge> FileLogStore::edge() const {

@@ -3,6 +3,7 @@
 #ifndef COUNTERSIGN_SERVICES_LEDGER_FILE_LOG_STORE_H_
 #define COUNTERSIGN_SERVICES_LEDGER_FILE_LOG_STORE_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -46,8 +47,13 @@ class FileLogStore : public LogStore {
 
   absl::StatusOr<std::vector<Placement>> Sequence(absl::Span<const NewEntry> entries) override;
   absl::StatusOr<TreeHead> Integrate() override;
-  absl::Status Publish(const TreeHead& head, absl::string_view checkpoint) override;
+  absl::Status Freeze() override;
+  absl::Status Publish(const TreeHead& head, absl::string_view checkpoint,
+                       absl::Time time) override;
+  bool shared() const override { return false; }
+  bool frozen() const override { return frozen_; }
   SharedBytes PublishedCheckpoint() const override;
+  absl::Time PublishTime() const override;
   absl::StatusOr<std::optional<uint64_t>> Find(const merkle::Hash& leaf_hash) const override;
   absl::StatusOr<std::vector<merkle::Hash>> ReadNodes(
       absl::Span<const merkle::NodeId> nodes) const override;
@@ -82,6 +88,7 @@ class FileLogStore : public LogStore {
   std::shared_ptr<const Edge> edge() const;
   absl::StatusOr<ExpandedTile> FullTile(int level, uint64_t index) const;
   std::string PublicPath(absl::string_view path) const;
+  std::string FrozenPath() const;
   void SettleLoop();
   absl::Status Settle();
 
@@ -94,6 +101,7 @@ class FileLogStore : public LogStore {
   Sequenced pending_ ABSL_GUARDED_BY(pending_mutex_);
   Sequenced integrating_;            // taken from pending_; kept until its tiles are written
   std::vector<std::string> closed_;  // tiles that have become full in this integration
+  std::atomic<bool> frozen_{false};
   absl::Status broken_;  // of the sequencing thread: not OK once the journal is ahead of pending_
 
   // Replaced as a whole by Integrate, so that readers see one tree.
@@ -102,6 +110,7 @@ class FileLogStore : public LogStore {
 
   mutable base::Mutex checkpoint_mutex_;
   SharedBytes checkpoint_ ABSL_GUARDED_BY(checkpoint_mutex_);
+  absl::Time publish_time_ ABSL_GUARDED_BY(checkpoint_mutex_) = absl::InfinitePast();
 
   // Held while partial tiles are written, and while those of tiles that have become full, as edge_
   // says by then, are removed: so none is left behind.

@@ -26,6 +26,8 @@
 namespace countersign::ledger {
 namespace {
 
+const absl::Time kTime = absl::FromUnixSeconds(1700000000);
+
 using absl::StatusCode;
 using merkle::Entries;
 using testing::Eventually;
@@ -192,7 +194,7 @@ TEST_CASE("The log agrees with a naive tree through random batches, duplicates a
       REQUIRE(head.root == merkle::ReferenceRoot(log));
       if (below(2) == 0) {
         checkpoint = absl::StrCat("checkpoint of ", head.size, " at ", step);
-        RequireOk(store->Publish(head, checkpoint));
+        RequireOk(store->Publish(head, checkpoint, kTime));
         published = head.size;
       }
     }
@@ -222,7 +224,7 @@ TEST_CASE("The log agrees with a naive tree through random batches, duplicates a
   REQUIRE(log.size() > 1200);
   const TreeHead head = RequireOk(store->Integrate());
   CheckTiles(*store, dir.path(), log, published);
-  RequireOk(store->Publish(head, "last"));
+  RequireOk(store->Publish(head, "last", kTime));
   CheckTiles(*store, dir.path(), log, log.size());
   // Many times settle_bytes were integrated.
   CHECK(Eventually([&] { return SettledSize(dir.path()) > 0; }));
@@ -270,7 +272,7 @@ TEST_CASE("At 70,000 entries the folder has the tiles that tlog-tiles names") {
   for (size_t begin = 0; begin < log.size(); begin += 7000) {
     head = Grow(store.get(), merkle::Slice(log, begin, begin + 7000));
   }
-  RequireOk(store->Publish(head, "checkpoint"));
+  RequireOk(store->Publish(head, "checkpoint", kTime));
   CHECK(head.root == merkle::ReferenceRoot(log));
 
   std::set<std::string> files;
@@ -326,7 +328,7 @@ TEST_CASE("Partial tiles go when the full one is there") {
   TempDir dir;
   auto store = RequireOk(FileLogStore::Open(OptionsFor(dir.path())));
   const Entries log = merkle::NumberedEntries(256);
-  RequireOk(store->Publish(Grow(store.get(), merkle::Slice(log, 0, 100)), "a"));
+  RequireOk(store->Publish(Grow(store.get(), merkle::Slice(log, 0, 100)), "a", kTime));
   const std::string partial = dir.path() + "/public/tile/0/000.p/100";
   const std::string entries = dir.path() + "/public/tile/entries/000.p/100";
   CHECK(base::FileExists(partial));
@@ -343,12 +345,12 @@ TEST_CASE("A checkpoint older than the tree can still be published") {
   const Entries log = merkle::NumberedEntries(600);
   const TreeHead early = Grow(store.get(), merkle::Slice(log, 0, 300));
   Grow(store.get(), merkle::Slice(log, 300, 310));
-  RequireOk(store->Publish(early, "early"));
+  RequireOk(store->Publish(early, "early", kTime));
   CHECK(RequireOk(base::ReadFile(dir.path() + "/public/tile/0/001.p/44")) ==
         SpecTile(log, 0, 1, 44));
   // Its last tile has filled since: readers are to ask for the full one.
   Grow(store.get(), merkle::Slice(log, 310, 600));
-  RequireOk(store->Publish(early, "early again"));
+  RequireOk(store->Publish(early, "early again", kTime));
   CHECK_FALSE(base::FileExists(dir.path() + "/public/tile/0/001.p/44"));
   CHECK(*store->PublishedCheckpoint() == "early again");
 }
@@ -393,7 +395,7 @@ TEST_CASE("Readers see whole trees while the log grows") {
       const TreeHead head = store->Integrate().value();
       if (head.size == size) continue;
       size = head.size;
-      if (!store->Publish(head, absl::StrCat(size)).ok()) ++wrong;
+      if (!store->Publish(head, absl::StrCat(size), kTime).ok()) ++wrong;
       integrated = size / 50;
     }
   });
@@ -447,7 +449,7 @@ Entries MakeSettledLog(const std::string& directory) {
   RequireOk(store->Integrate());
   REQUIRE(Eventually([&] { return JournalSegments(directory) == 1; }));
   REQUIRE(SettledSize(directory) == 512);
-  RequireOk(store->Publish(Grow(store.get(), merkle::Slice(log, 520, 600)), "checkpoint"));
+  RequireOk(store->Publish(Grow(store.get(), merkle::Slice(log, 520, 600)), "checkpoint", kTime));
   return log;
 }
 

@@ -64,7 +64,7 @@ absl::Status Ledger::Recover() {
     ASSIGN_OR_RETURN(const note::Checkpoint parsed, note::ParseSignedCheckpoint(*checkpoint));
     published = {{parsed.size, parsed.root}, checkpoint};
     // A power cut may have taken its partial tiles.
-    RETURN_IF_ERROR(store_->Publish(published.head, *checkpoint));
+    RETURN_IF_ERROR(store_->Publish(published.head, *checkpoint, store_->PublishTime()));
   }
   base::MutexLock lock(&mutex_);
   sequenced_size_ = head.size;
@@ -435,7 +435,7 @@ absl::Status Ledger::PublishOnce(const SignedTreeHead& tree) {
                                                            [this](uint64_t first, uint64_t second) {
                                                              return ConsistencyProof(first, second);
                                                            }));
-  RETURN_IF_ERROR(store_->Publish(tree.head, cosigned));
+  RETURN_IF_ERROR(store_->Publish(tree.head, cosigned, options_.clock->Now()));
   const SignedTreeHead published{tree.head,
                                  std::make_shared<const std::string>(std::move(cosigned))};
   std::deque<CallPtr> ready;

@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "libs/merkle/hash.h"
 #include "libs/merkle/node.h"
@@ -48,21 +49,39 @@ class LogStore {
 
   // Gives every entry its index, in order, and returns when all are durable. An entry that the log
   // has already keeps its old index. All or nothing: on failure none is in the log, unless the
-  // status is DataLoss, which says that the store must be reopened.
-  // One call at a time.
+  // status is DataLoss, which says that the store must be reopened. FailedPrecondition once the log
+  // is frozen. One call at a time.
   virtual absl::StatusOr<std::vector<Placement>> Sequence(absl::Span<const NewEntry> entries) = 0;
 
-  // Takes everything sequenced into the tree and returns its head, which never shrinks.
-  // One call at a time; may run beside Sequence.
+  // Lets the log take no more entries, for ever; durable when it returns OK. Idempotent.
+  // One call at a time, and none beside Sequence.
+  virtual absl::Status Freeze() = 0;
+
+  // Takes everything sequenced into the tree and returns its head, which never shrinks. On a shared
+  // store that is also what other ledgers have sequenced, and PublishedCheckpoint and frozen follow
+  // what they have done. One call at a time; may run beside Sequence.
   virtual absl::StatusOr<TreeHead> Integrate() = 0;
 
   // Makes `checkpoint`, a signed note over `head`, the published one, with every tile that a reader
-  // of it may ask for. `head` is one that Integrate returned since the last Publish, or the
-  // published one again. One call at a time; may run beside the others.
-  virtual absl::Status Publish(const TreeHead& head, absl::string_view checkpoint) = 0;
+  // of it may ask for, and notes `time` as that of its publication. `head` is one that Integrate
+  // returned since the last Publish, or the published one again. Where another ledger on a shared
+  // store has published a larger tree meanwhile, that stays, and PublishedCheckpoint shows it.
+  // One call at a time; may run beside the others.
+  virtual absl::Status Publish(const TreeHead& head, absl::string_view checkpoint,
+                               absl::Time time) = 0;
 
-  // The published checkpoint, or empty bytes before the first. Thread-safe, as all below.
+  // Whether ledgers of other processes may work on the same log, so that Integrate is worth calling
+  // though nothing was sequenced here. Thread-safe, as all below.
+  virtual bool shared() const = 0;
+
+  virtual bool frozen() const = 0;
+
+  // The published checkpoint, or empty bytes before the first.
   virtual SharedBytes PublishedCheckpoint() const = 0;
+
+  // When it was published, to the second at least, by the clock of the ledger that did; InfinitePast
+  // before the first.
+  virtual absl::Time PublishTime() const = 0;
 
   // The index of the entry with this leaf hash, when the log has it.
   virtual absl::StatusOr<std::optional<uint64_t>> Find(const merkle::Hash& leaf_hash) const = 0;

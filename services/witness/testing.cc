@@ -48,7 +48,7 @@ void FaultyDatabase::AwaitWaiting(int count) {
   changed_.Wait(&mutex_, [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return waiting_ >= count; });
 }
 
-absl::Status FaultyDatabase::InTransaction(const Body& body) {
+absl::Status FaultyDatabase::InTransaction(const Body& body, storage::Isolation isolation) {
   Fault fault;
   {
     base::MutexLock lock(&mutex_);
@@ -69,14 +69,14 @@ absl::Status FaultyDatabase::InTransaction(const Body& body) {
       return rolled_back;
     }
     case Fault::kFailAfterCommit: {
-      const absl::Status committed = database_->InTransaction(body);
+      const absl::Status committed = database_->InTransaction(body, isolation);
       return committed.ok() ? disk : committed;
     }
     case Fault::kNone:
     case Fault::kWait:
       break;
   }
-  return database_->InTransaction(body);
+  return database_->InTransaction(body, isolation);
 }
 
 std::unique_ptr<storage::Database> OpenDatabase(const std::string& directory) {

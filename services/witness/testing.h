@@ -65,8 +65,10 @@ class FaultyDatabase : public storage::Database {
   void AwaitWaiting(int count);
 
   storage::Engine engine() const override { return database_->engine(); }
-  absl::Status InTransaction(const Body& body) override;
-  absl::Status InSnapshot(const Body& body) override { return database_->InSnapshot(body); }
+  absl::Status InTransaction(const Body& body, storage::Isolation isolation) override;
+  absl::Status InSnapshot(const Body& body, storage::Freshness freshness) override {
+    return database_->InSnapshot(body, freshness);
+  }
   absl::Status EraseDeleted() override { return database_->EraseDeleted(); }
   void Close() override { database_->Close(); }
 
