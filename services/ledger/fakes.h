@@ -73,6 +73,7 @@ class FakeLogStore : public LogStore {
   absl::Status Freeze() override { return store_->Freeze(); }
   bool shared() const override { return store_->shared(); }
   bool frozen() const override { return store_->frozen(); }
+  uint64_t synchronisations() const override { return store_->synchronisations(); }
   absl::Time PublishTime() const override { return store_->PublishTime(); }
   absl::Status Publish(const TreeHead& head, absl::string_view checkpoint,
                        absl::Time time) override {

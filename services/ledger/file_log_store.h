@@ -60,8 +60,8 @@ class FileLogStore : public LogStore {
   absl::StatusOr<SharedBytes> ReadTile(const merkle::TileId& tile) const override;
   absl::StatusOr<SharedBytes> ReadEntryBundle(uint64_t bundle, uint32_t width) const override;
 
-  // Journal synchronisations since Open: one a Sequence call, and two a new segment.
-  uint64_t synchronisations() const { return journal_->synchronisations(); }
+  // Of the journal: one a Sequence call, and two a new segment.
+  uint64_t synchronisations() const override { return journal_->synchronisations(); }
 
  private:
   // Entries that are durable and wait to be integrated.

@@ -76,6 +76,10 @@ class LogStore {
 
   virtual bool frozen() const = 0;
 
+  // How often it has waited for entries to be durable since it was opened: one a Sequence call that
+  // had something new, and a few more.
+  virtual uint64_t synchronisations() const = 0;
+
   // The published checkpoint, or empty bytes before the first.
   virtual SharedBytes PublishedCheckpoint() const = 0;
 
