@@ -5,10 +5,12 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "catch2/catch.hpp"
 #include "libs/base/thread_pool.h"
 #include "libs/http/client.h"
+#include "libs/http/raw_socket.h"
 #include "libs/http/server.h"
 #include "libs/note/signed_note.h"
 #include "libs/note/utf8.h"
@@ -63,6 +65,7 @@ TEST_CASE("A checkpoint is cosigned over HTTP and then served to monitors") {
   const http::Response head = f.Send("HEAD", path);
   CHECK(head.status == 200);
   CHECK(head.body_view().empty());
+  CHECK(head.headers.Get("Content-Length") == absl::StrCat(latest.body_view().size()));
 }
 
 TEST_CASE("Each refusal has the status that tlog-witness gives it") {
@@ -171,6 +174,38 @@ TEST_CASE("A refusal that quotes a long name is short and UTF-8") {
   CHECK(note::IsUtf8(refused.body_view()));
 }
 
+TEST_CASE("One connection serves request after request, whatever their content types") {
+  Fixture f;
+  http::RawSocket socket(f.server->port());
+  uint64_t size = 0;
+  for (const char* field : {"", "Content-Type: text/plain\r\n",
+                            "Content-Type: application/x-www-form-urlencoded\r\n",
+                            "Content-Type: nonsense\r\nContent-Encoding: identity\r\n"}) {
+    CAPTURE(field);
+    const std::string body = note::FormatAddCheckpoint(f.log.Request(size, size + 1));
+    REQUIRE(socket.Send(absl::StrCat("POST /add-checkpoint HTTP/1.1\r\nHost: w\r\n", field,
+                                     "Content-Length: ", body.size(), "\r\n\r\n", body)));
+    CHECK(absl::StartsWith(socket.ReadResponse(), "HTTP/1.1 200 "));
+    ++size;
+  }
+  CHECK(f.server->connections() == 1);
+}
+
+TEST_CASE("A request of 256 KiB is read, and a longer one answered 413") {
+  Fixture f;
+  note::AddCheckpointRequest request = f.log.Request(0, 5);
+  const auto pad = [&request](size_t bytes) {
+    request.checkpoint += note::FormatSignatureLine({"unknown.example", 1, std::string(bytes, 'u')});
+  };
+  // Base64 and the line's other parts.
+  pad((kMaxBodyBytes - note::FormatAddCheckpoint(request).size()) / 4 * 3 - 32);
+  REQUIRE(note::FormatAddCheckpoint(request).size() > kMaxBodyBytes - 64);
+  CHECK(f.Add(request).status == 200);
+  pad(64);
+  REQUIRE(note::FormatAddCheckpoint(request).size() > kMaxBodyBytes);
+  CHECK(f.Add(request).status == 413);
+}
+
 TEST_CASE("Browsers may ask from anywhere") {
   Fixture f;
   for (const std::string& path :
@@ -196,7 +231,10 @@ TEST_CASE("Other paths are not found and other methods not allowed") {
   const http::Response get = f.Send("GET", "/add-checkpoint");
   CHECK(get.status == 405);
   CHECK(get.headers.Get("Allow") == "POST, OPTIONS");
-  CHECK(f.Send("POST", absl::StrCat("/", kOriginHash, "/checkpoint"), "x").status == 405);
+  CHECK(f.Send("HEAD", "/add-checkpoint").status == 405);
+  const http::Response post = f.Send("POST", absl::StrCat("/", kOriginHash, "/checkpoint"), "x");
+  CHECK(post.status == 405);
+  CHECK(post.headers.Get("Allow") == "GET, HEAD, OPTIONS");
   CHECK(f.Send("DELETE", "/add-checkpoint").status == 405);
 }
 
