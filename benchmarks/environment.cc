@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstring>
 #include <thread>
 #include <utility>
 
@@ -73,10 +75,12 @@ absl::StatusOr<Environment::Service*> Environment::Start(const std::string& name
 
 absl::StatusOr<Environment::Service*> Environment::Launch(const std::string& name,
                                                           const std::string& binary,
-                                                          std::vector<std::string> args) {
+                                                          std::vector<std::string> args,
+                                                          std::vector<std::string> env) {
   runtime::SubprocessOptions options;
   options.binary = binary;
   options.args = std::move(args);
+  options.env = std::move(env);
   options.log_file = absl::StrCat(work_, "/", name, ".log");
   Service service;
   ASSIGN_OR_RETURN(service.process, runtime::Subprocess::Start(options));
@@ -86,6 +90,48 @@ absl::StatusOr<Environment::Service*> Environment::Launch(const std::string& nam
   service.channels = Connect(absl::StrCat("127.0.0.1:", service.ports.grpc));
   order_.push_back(name);
   return &services_.emplace(name, std::move(service)).first->second;
+}
+
+absl::StatusOr<runtime::BoundPorts> Environment::StartService(const std::string& name,
+                                                              const std::string& service,
+                                                              std::vector<std::string> args) {
+  const std::string data = absl::StrCat(work_, "/", name);
+  RETURN_IF_ERROR(base::EnsureDirectory(data, 0700));
+  const std::string syncs = SyncsPath(name);
+  RETURN_IF_ERROR(base::WriteFileAtomically(syncs, std::string(sizeof(uint64_t), '\0')));
+  args.insert(args.end(),
+              {"--data", data, "--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0",
+               "--admin-listen", "127.0.0.1:0", "--port-file", data + "/ports.json"});
+  ASSIGN_OR_RETURN(const Service* started,
+                   Launch(name, absl::StrCat(bin_, "/services/", service, "/countersign-", service),
+                          std::move(args),
+                          {absl::StrCat("LD_PRELOAD=", bin_, "/benchmarks/libcount_syncs.so"),
+                           absl::StrCat("COUNTERSIGN_SYNC_COUNT=", syncs)}));
+  return started->ports;
+}
+
+absl::Status Environment::StopService(const std::string& name) {
+  const auto found = services_.find(name);
+  if (found == services_.end()) return absl::NotFoundError(absl::StrCat("no ", name, " runs"));
+  found->second.channels.clear();
+  found->second.process->Signal(SIGTERM);
+  ASSIGN_OR_RETURN(const int code, found->second.process->Wait(absl::Seconds(30)));
+  services_.erase(found);
+  order_.erase(std::find(order_.begin(), order_.end(), name));
+  return code == 0 ? absl::OkStatus()
+                   : absl::InternalError(absl::StrCat(name, " ended with code ", code));
+}
+
+std::string Environment::SyncsPath(const std::string& name) const {
+  return absl::StrCat(work_, "/", name, "/syncs");
+}
+
+absl::StatusOr<uint64_t> Environment::Syncs(const std::string& name) {
+  ASSIGN_OR_RETURN(const std::string bytes, base::ReadFile(SyncsPath(name)));
+  uint64_t count = 0;
+  if (bytes.size() != sizeof(count)) return absl::InternalError("a count has eight bytes");
+  std::memcpy(&count, bytes.data(), sizeof(count));
+  return count;
 }
 
 absl::StatusOr<Environment::Service*> Environment::LaunchSuite() {
@@ -126,11 +172,15 @@ absl::StatusOr<double> Environment::Metric(const std::string& service, const std
   ASSIGN_OR_RETURN(const http::Response response,
                    client.Get(absl::StrCat("http://127.0.0.1:", started->ports.admin, "/metrics"),
                               absl::Seconds(10)));
+  double sum = 0;
   for (absl::string_view line : absl::StrSplit(response.body_view(), '\n')) {
     double value;
-    if (absl::ConsumePrefix(&line, name + " ") && absl::SimpleAtod(line, &value)) return value;
+    if (!absl::ConsumePrefix(&line, name) || line.empty() || (line[0] != ' ' && line[0] != '{')) {
+      continue;
+    }
+    if (absl::SimpleAtod(line.substr(line.rfind(' ') + 1), &value)) sum += value;
   }
-  return 0;
+  return sum;
 }
 
 absl::StatusOr<double> Environment::EchoRate() {

@@ -2,6 +2,7 @@
 #ifndef COUNTERSIGN_BENCHMARKS_ENVIRONMENT_H_
 #define COUNTERSIGN_BENCHMARKS_ENVIRONMENT_H_
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -34,7 +35,18 @@ class Environment {
   // three witnesses, "suite".
   absl::StatusOr<std::vector<std::shared_ptr<grpc::Channel>>> Channels(const std::string& service);
 
-  // The value of a counter at a running service's /metrics; 0 when it shows none of that name.
+  // Starts the service "ledger" or "witness" once more, as `name`, with `args` beside those for its
+  // ports and its data folder, WORK/NAME. `name` then stands for it here.
+  absl::StatusOr<runtime::BoundPorts> StartService(const std::string& name,
+                                                   const std::string& service,
+                                                   std::vector<std::string> args);
+  // Ends one of those.
+  absl::Status StopService(const std::string& name);
+  // The system calls by which one of those has synchronised files so far.
+  absl::StatusOr<uint64_t> Syncs(const std::string& name);
+
+  // The value of a counter at a running service's /metrics, all its labels added up; 0 when it shows
+  // none of that name.
   absl::StatusOr<double> Metric(const std::string& service, const std::string& name);
 
   // Rates a second, each measured once.
@@ -53,8 +65,10 @@ class Environment {
 
   absl::StatusOr<Service*> Start(const std::string& name);
   absl::StatusOr<Service*> Launch(const std::string& name, const std::string& binary,
-                                  std::vector<std::string> args);
+                                  std::vector<std::string> args,
+                                  std::vector<std::string> env = {});
   absl::StatusOr<Service*> LaunchSuite();
+  std::string SyncsPath(const std::string& name) const;
 
   const std::string bin_;
   const std::string work_;

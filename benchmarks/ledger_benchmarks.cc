@@ -14,7 +14,7 @@ namespace {
 namespace pb = ::countersign::ledger::v1;
 
 constexpr char kLog[] = "tenants/default/logs/main";
-constexpr char kSyncs[] = "countersign_ledger_journal_syncs_total";
+constexpr char kSyncs[] = "countersign_ledger_syncs_total";
 constexpr size_t kEntryBytes = 256;
 constexpr int kBatch = 1024;
 

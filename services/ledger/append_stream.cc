@@ -42,7 +42,7 @@ void AppendStream::Submit(const std::shared_ptr<Batch>& batch) {
   service_->Append(
       batch->request.log(), {batch->request.entries().begin(), batch->request.entries().end()},
       batch->request.wait(), deadline_,
-      [this, batch](const LedgerService::Log* log, absl::StatusOr<Ledger::Appended> appended) {
+      [this, batch](const Log* log, absl::StatusOr<Ledger::Appended> appended) {
         batch->status = appended.status();
         if (appended.ok()) {
           batch->status =

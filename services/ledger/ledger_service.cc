@@ -12,6 +12,7 @@
 #include "absl/strings/strip.h"
 #include "libs/base/bytes.h"
 #include "libs/base/status_macros.h"
+#include "libs/note/tlog_proof.h"
 #include "libs/runtime/call.h"
 #include "services/ledger/append_stream.h"
 #include "services/ledger/proto_conversions.h"
@@ -77,6 +78,18 @@ absl::Status ProveConsistency(const Ledger& ledger, int64_t first, int64_t secon
   return absl::OkStatus();
 }
 
+// The answer's proof and checkpoint once more, as one C2SP tlog-proof.
+absl::Status FillTlogProof(v1::AppendEntryResponse* response) {
+  note::TlogProof proof;
+  proof.index = static_cast<uint64_t>(response->entry().index());
+  for (const std::string& hash : response->entry().proof().hashes()) {
+    ASSIGN_OR_RETURN(proof.hashes.emplace_back(), merkle::ToHash(hash));
+  }
+  proof.checkpoint = response->checkpoint();
+  response->set_tlog_proof(note::FormatTlogProof(proof));
+  return absl::OkStatus();
+}
+
 absl::StatusOr<uint32_t> TileWidth(int32_t width) {
   if (width < 0 || width > 256) {
     return absl::InvalidArgumentError(absl::StrCat("a tile's width is 1 to 256, not ", width));
@@ -86,28 +99,9 @@ absl::StatusOr<uint32_t> TileWidth(int32_t width) {
 
 }  // namespace
 
-LedgerService::LedgerService(std::vector<Log> logs, base::ThreadPool* executor,
+LedgerService::LedgerService(LogRegistry* logs, base::ThreadPool* executor,
                              absl::Duration cosign_timeout)
-    : logs_([&] {
-        std::map<std::string, Log> by_name;
-        for (Log& log : logs) {
-          const std::string name = log.identity.name;
-          by_name.emplace(name, std::move(log));
-        }
-        return by_name;
-      }()),
-      executor_(executor),
-      cosign_timeout_(cosign_timeout) {}
-
-absl::StatusOr<const LedgerService::Log*> LedgerService::FindLog(const std::string& name) const {
-  const auto it = logs_.find(name);
-  if (it != logs_.end()) return &it->second;
-  if (!absl::StartsWith(name, "tenants/") || !absl::StrContains(name, "/logs/")) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "'", name, "' is not a log's name: it has the form tenants/{tenant}/logs/{log}"));
-  }
-  return absl::NotFoundError(absl::StrCat("this server has no log ", name));
-}
+    : logs_(logs), executor_(executor), cosign_timeout_(cosign_timeout) {}
 
 void LedgerService::FillLog(const Log& log, v1::Log* out) {
   out->set_name(log.identity.name);
@@ -118,7 +112,7 @@ void LedgerService::FillLog(const Log& log, v1::Log* out) {
   out->set_quorum_policy(log.identity.policy_text);
   out->set_tree_size(static_cast<int64_t>(log.ledger->published_head().head.size));
   out->set_integrated_tree_size(static_cast<int64_t>(log.ledger->signed_head().head.size));
-  out->set_state(v1::LOG_STATE_ACTIVE);
+  out->set_state(log.ledger->store().frozen() ? v1::LOG_STATE_FROZEN : v1::LOG_STATE_ACTIVE);
   for (const Cosigner::WitnessState& witness : log.ledger->witnesses()) {
     v1::LogWitness* state = out->add_witnesses();
     state->set_name(witness.name);
@@ -135,7 +129,7 @@ void LedgerService::FillLog(const Log& log, v1::Log* out) {
 void LedgerService::Append(const std::string& log_name, std::vector<absl::string_view> entries,
                            v1::WaitLevel wait, absl::Time deadline,
                            std::function<void(const Log*, absl::StatusOr<Ledger::Appended>)> done) {
-  const absl::StatusOr<const Log*> log = FindLog(log_name);
+  const absl::StatusOr<const Log*> log = logs_->Find(log_name);
   if (!log.ok()) return done(nullptr, log.status());
   Ledger::Level level;
   switch (wait) {
@@ -170,15 +164,23 @@ grpc::ServerUnaryReactor* LedgerService::AppendEntry(grpc::CallbackServerContext
                                                      const v1::AppendEntryRequest* request,
                                                      v1::AppendEntryResponse* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  if (request->tlog_proof() && request->wait() == v1::WAIT_LEVEL_SEQUENCED) {
+    runtime::FinishCall(context, reactor,
+                        absl::InvalidArgumentError("there is no proof of what is only sequenced: "
+                                                   "wait for INTEGRATED or COSIGNED"));
+    return reactor;
+  }
   Append(request->log(), {absl::string_view(request->entry())}, request->wait(),
          runtime::Deadline(*context),
-         [context, reactor, response](const Log* log, absl::StatusOr<Ledger::Appended> appended) {
+         [context, reactor, response, tlog_proof = request->tlog_proof()](
+             const Log* log, absl::StatusOr<Ledger::Appended> appended) {
            absl::Status status = appended.status();
            if (status.ok()) {
              status = FillAppended(*log->ledger, *appended, 0, response->mutable_entry());
              if (appended->tree.has_value()) {
                response->set_checkpoint(*appended->tree->checkpoint);
              }
+             if (status.ok() && tlog_proof) status = FillTlogProof(response);
            }
            runtime::FinishCall(context, reactor, status);
          });
@@ -220,7 +222,7 @@ grpc::ServerUnaryReactor* LedgerService::GetEntry(grpc::CallbackServerContext* c
                        "' is not an entry's name: it has the form "
                        "tenants/{tenant}/logs/{log}/entries/{index}"));
     }
-    ASSIGN_OR_RETURN(const Log* log, FindLog(request->name().substr(0, split)));
+    ASSIGN_OR_RETURN(const Log* log, logs_->Find(request->name().substr(0, split)));
     ASSIGN_OR_RETURN(const std::vector<std::string> entries,
                      log->ledger->ReadEntries(index, 1, merkle::kMaxEntryBytes));
     if (entries.empty()) {
@@ -235,7 +237,7 @@ grpc::ServerUnaryReactor* LedgerService::ListEntries(grpc::CallbackServerContext
                                                      const v1::ListEntriesRequest* request,
                                                      v1::ListEntriesResponse* response) {
   return runtime::RunUnary(context, executor_, [this, request, response]() -> absl::Status {
-    ASSIGN_OR_RETURN(const Log* log, FindLog(request->log()));
+    ASSIGN_OR_RETURN(const Log* log, logs_->Find(request->log()));
     if (request->start_index() < 0 || request->page_size() < 0) {
       return absl::InvalidArgumentError("start_index and page_size cannot be negative");
     }
@@ -262,7 +264,7 @@ grpc::ServerUnaryReactor* LedgerService::GetInclusionProof(
     grpc::CallbackServerContext* context, const v1::GetInclusionProofRequest* request,
     v1::GetInclusionProofResponse* response) {
   return runtime::RunUnary(context, executor_, [this, request, response]() -> absl::Status {
-    ASSIGN_OR_RETURN(const Log* log, FindLog(request->log()));
+    ASSIGN_OR_RETURN(const Log* log, logs_->Find(request->log()));
     ASSIGN_OR_RETURN(const uint64_t size, TreeSize(*log->ledger, request->tree_size()));
     uint64_t index = 0;
     switch (request->entry_case()) {
@@ -287,7 +289,7 @@ grpc::ServerUnaryReactor* LedgerService::BatchGetInclusionProofs(
     grpc::CallbackServerContext* context, const v1::BatchGetInclusionProofsRequest* request,
     v1::BatchGetInclusionProofsResponse* response) {
   return runtime::RunUnary(context, executor_, [this, request, response]() -> absl::Status {
-    ASSIGN_OR_RETURN(const Log* log, FindLog(request->log()));
+    ASSIGN_OR_RETURN(const Log* log, logs_->Find(request->log()));
     if (request->indexes_size() + request->leaf_hashes_size() > kMaxProofs) {
       return absl::InvalidArgumentError(
           absl::StrCat("more than ", kMaxProofs, " proofs in one call: split it"));
@@ -324,7 +326,7 @@ grpc::ServerUnaryReactor* LedgerService::GetConsistencyProof(
     grpc::CallbackServerContext* context, const v1::GetConsistencyProofRequest* request,
     v1::GetConsistencyProofResponse* response) {
   return runtime::RunUnary(context, executor_, [this, request, response]() -> absl::Status {
-    ASSIGN_OR_RETURN(const Log* log, FindLog(request->log()));
+    ASSIGN_OR_RETURN(const Log* log, logs_->Find(request->log()));
     return ProveConsistency(*log->ledger, request->first_size(), request->second_size(),
                             response->mutable_proof());
   });
@@ -334,7 +336,7 @@ grpc::ServerUnaryReactor* LedgerService::BatchGetConsistencyProofs(
     grpc::CallbackServerContext* context, const v1::BatchGetConsistencyProofsRequest* request,
     v1::BatchGetConsistencyProofsResponse* response) {
   return runtime::RunUnary(context, executor_, [this, request, response]() -> absl::Status {
-    ASSIGN_OR_RETURN(const Log* log, FindLog(request->log()));
+    ASSIGN_OR_RETURN(const Log* log, logs_->Find(request->log()));
     if (request->pairs_size() > kMaxProofs) {
       return absl::InvalidArgumentError(
           absl::StrCat("more than ", kMaxProofs, " proofs in one call: split it"));
@@ -351,7 +353,7 @@ grpc::ServerUnaryReactor* LedgerService::GetCheckpoint(grpc::CallbackServerConte
                                                        const v1::GetCheckpointRequest* request,
                                                        v1::GetCheckpointResponse* response) {
   return runtime::FinishUnary(context, [&]() -> absl::Status {
-    ASSIGN_OR_RETURN(const Log* log, FindLog(request->log()));
+    ASSIGN_OR_RETURN(const Log* log, logs_->Find(request->log()));
     const SignedTreeHead tree =
         request->unpublished() ? log->ledger->signed_head() : log->ledger->published_head();
     if (tree.checkpoint == nullptr) {
@@ -367,7 +369,7 @@ grpc::ServerUnaryReactor* LedgerService::GetTile(grpc::CallbackServerContext* co
                                                  const v1::GetTileRequest* request,
                                                  v1::GetTileResponse* response) {
   return runtime::RunUnary(context, executor_, [this, request, response]() -> absl::Status {
-    ASSIGN_OR_RETURN(const Log* log, FindLog(request->log()));
+    ASSIGN_OR_RETURN(const Log* log, logs_->Find(request->log()));
     ASSIGN_OR_RETURN(const uint32_t width, TileWidth(request->width()));
     if (request->level() < 0 || request->level() > 63 || request->index() < 0) {
       return absl::InvalidArgumentError("a tile's level is 0 to 63 and its index not negative");
@@ -384,7 +386,7 @@ grpc::ServerUnaryReactor* LedgerService::GetEntryBundle(grpc::CallbackServerCont
                                                         const v1::GetEntryBundleRequest* request,
                                                         v1::GetEntryBundleResponse* response) {
   return runtime::RunUnary(context, executor_, [this, request, response]() -> absl::Status {
-    ASSIGN_OR_RETURN(const Log* log, FindLog(request->log()));
+    ASSIGN_OR_RETURN(const Log* log, logs_->Find(request->log()));
     ASSIGN_OR_RETURN(const uint32_t width, TileWidth(request->width()));
     if (request->index() < 0) return absl::InvalidArgumentError("an index is not negative");
     ASSIGN_OR_RETURN(const SharedBytes bundle, log->ledger->store().ReadEntryBundle(
@@ -398,7 +400,7 @@ grpc::ServerUnaryReactor* LedgerService::GetLog(grpc::CallbackServerContext* con
                                                 const v1::GetLogRequest* request,
                                                 v1::GetLogResponse* response) {
   return runtime::FinishUnary(context, [&]() -> absl::Status {
-    ASSIGN_OR_RETURN(const Log* log, FindLog(request->name()));
+    ASSIGN_OR_RETURN(const Log* log, logs_->Find(request->name()));
     FillLog(*log, response->mutable_log());
     return absl::OkStatus();
   }());
@@ -416,18 +418,43 @@ grpc::ServerUnaryReactor* LedgerService::ListLogs(grpc::CallbackServerContext* c
     }
     const int page =
         request->page_size() == 0 ? kDefaultPage : std::min(request->page_size(), kMaxPage);
-    // The token is the name that the page begins with.
-    const std::string prefix = request->parent() + "/logs/";
-    auto it = logs_.lower_bound(request->page_token().empty() ? prefix : request->page_token());
-    for (; it != logs_.end() && absl::StartsWith(it->first, prefix); ++it) {
+    // The token is the name that the page begins with. One more than a page tells the next one's.
+    const std::vector<const Log*> logs =
+        logs_->List(absl::StripPrefix(request->parent(), "tenants/"), request->page_token(),
+                    static_cast<size_t>(page) + 1);
+    for (const Log* log : logs) {
       if (response->logs_size() == page) {
-        response->set_next_page_token(it->first);
+        response->set_next_page_token(log->identity.name);
         break;
       }
-      FillLog(it->second, response->add_logs());
+      FillLog(*log, response->add_logs());
     }
     return absl::OkStatus();
   }());
+}
+
+grpc::ServerUnaryReactor* LedgerService::CreateLog(grpc::CallbackServerContext* context,
+                                                   const v1::CreateLogRequest* request,
+                                                   v1::CreateLogResponse* response) {
+  return runtime::RunUnary(context, executor_, [this, request, response]() -> absl::Status {
+    ASSIGN_OR_RETURN(const LogName name, ParseLogName(absl::StrCat(request->parent(), "/logs/",
+                                                                   request->log_id())));
+    ASSIGN_OR_RETURN(const Log* log,
+                     logs_->Create(name, request->origin(), request->witness_policy()));
+    FillLog(*log, response->mutable_log());
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* LedgerService::FreezeLog(grpc::CallbackServerContext* context,
+                                                   const v1::FreezeLogRequest* request,
+                                                   v1::FreezeLogResponse* response) {
+  return runtime::RunUnary(context, executor_, [this, request, response]() -> absl::Status {
+    ASSIGN_OR_RETURN(const Log* log, logs_->Find(request->name()));
+    // FREEZE
+    FillLog(*log, response->mutable_log());
+    return absl::OkStatus();
+  });
 }
 
 }  // namespace countersign::ledger

@@ -3,7 +3,6 @@
 #define COUNTERSIGN_SERVICES_LEDGER_LEDGER_SERVICE_H_
 
 #include <functional>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -13,29 +12,15 @@
 #include "countersign/ledger/v1/ledger.grpc.pb.h"
 #include "libs/base/thread_pool.h"
 #include "services/ledger/ledger.h"
+#include "services/ledger/log_registry.h"
 
 namespace countersign::ledger {
 
-// Who a log is. `name` is its resource name, tenants/{tenant}/logs/{log}.
-struct LogIdentity {
-  std::string name;
-  std::string origin;
-  std::string vkey;  // C2SP signed-note text form
-  std::string spki_der;
-  std::string key_id;       // the full 32-byte note key hash
-  std::string policy_text;  // C2SP tlog-policy: log, witnesses, quorum
-};
-
-// Thread-safe. The ledgers and the executor outlive it.
+// Thread-safe. Registry and executor outlive it.
 class LedgerService final : public ledger::v1::LedgerService::CallbackService {
  public:
-  struct Log {
-    LogIdentity identity;
-    Ledger* ledger;
-  };
-
   // A COSIGNED append without a deadline of its own waits at most `cosign_timeout`.
-  LedgerService(std::vector<Log> logs, base::ThreadPool* executor, absl::Duration cosign_timeout);
+  LedgerService(LogRegistry* logs, base::ThreadPool* executor, absl::Duration cosign_timeout);
 
   grpc::ServerUnaryReactor* AppendEntry(grpc::CallbackServerContext* context,
                                         const v1::AppendEntryRequest* request,
@@ -78,11 +63,16 @@ class LedgerService final : public ledger::v1::LedgerService::CallbackService {
   grpc::ServerUnaryReactor* ListLogs(grpc::CallbackServerContext* context,
                                      const v1::ListLogsRequest* request,
                                      v1::ListLogsResponse* response) override;
+  grpc::ServerUnaryReactor* CreateLog(grpc::CallbackServerContext* context,
+                                      const v1::CreateLogRequest* request,
+                                      v1::CreateLogResponse* response) override;
+  grpc::ServerUnaryReactor* FreezeLog(grpc::CallbackServerContext* context,
+                                      const v1::FreezeLogRequest* request,
+                                      v1::FreezeLogResponse* response) override;
 
  private:
   friend class AppendStream;
 
-  absl::StatusOr<const Log*> FindLog(const std::string& name) const;
   static void FillLog(const Log& log, v1::Log* out);
 
   // Appends `entries` to the log of that name; their bytes live until `done`, which is called once,
@@ -91,7 +81,7 @@ class LedgerService final : public ledger::v1::LedgerService::CallbackService {
               v1::WaitLevel wait, absl::Time deadline,
               std::function<void(const Log*, absl::StatusOr<Ledger::Appended>)> done);
 
-  const std::map<std::string, Log> logs_;
+  LogRegistry* const logs_;
   base::ThreadPool* const executor_;
   const absl::Duration cosign_timeout_;
 };

@@ -12,15 +12,14 @@
 #include "libs/merkle/proof.h"
 #include "libs/merkle/reference_tree.h"
 #include "libs/note/checkpoint.h"
-#include "libs/note/test_keys.h"
+#include "libs/note/tlog_proof.h"
 #include "libs/runtime/channel.h"
 #include "libs/runtime/status.h"
 #include "libs/testing/eventually.h"
 #include "libs/testing/in_process_server.h"
 #include "libs/testing/matchers.h"
 #include "libs/testing/temp_dir.h"
-#include "services/ledger/fakes.h"
-#include "services/ledger/file_log_store.h"
+#include "services/ledger/fake_log_backend.h"
 
 namespace countersign::ledger {
 namespace {
@@ -40,39 +39,20 @@ constexpr absl::Duration kTimeout = absl::Minutes(1);
 struct Fixture {
   // `published` is whether checkpoints are cosigned from the start.
   explicit Fixture(bool published = true) : executor(2) {
-    FileLogStore::Options store_options;
-    store_options.directory = dir.path();
-    auto wrapper = std::make_unique<FakeLogStore>(RequireOk(FileLogStore::Open(store_options)));
-    auto fake_cosigner = std::make_unique<FakeCosigner>();
-    store = wrapper.get();
-    cosigner = fake_cosigner.get();
-    if (!published) cosigner->Block();
-    Ledger::Options options;
-    options.origin = kOrigin;
-    options.publish_interval = absl::Milliseconds(1);
-    options.cosign_retry = absl::Milliseconds(1);
-    auto signer = note::TestLogSigner(kOrigin);
-    identity = {kLog,
-                kOrigin,
-                signer->vkey(),
-                signer->verifier().public_key().spki_der(),
-                std::string(base::AsBytes(signer->verifier().key_hash())),
-                "quorum none\n"};
-    ledger = RequireOk(
-        Ledger::Start(options, std::move(wrapper), std::move(signer), std::move(fake_cosigner)));
-    LogIdentity second = identity;
-    second.name = "tenants/t/logs/second";
-    LogIdentity foreign = identity;
-    foreign.name = "tenants/u/logs/main";
-    service = std::make_unique<LedgerService>(
-        std::vector<LedgerService::Log>{
-            {identity, ledger.get()}, {second, ledger.get()}, {foreign, ledger.get()}},
-        &executor, absl::Seconds(30));
+    fakes.directory = dir.path();
+    fakes.block_cosigners = !published;
+    registry = RequireOk(LogRegistry::Open(fakes.Options(kLog, kOrigin),
+                                           std::make_unique<FakeLogBackend>(&fakes)));
+    store = fakes.stores[kLog];
+    cosigner = fakes.cosigners[kOrigin];
+    identity = registry->main_log().identity;
+    ledger = registry->main_log().ledger.get();
+    service = std::make_unique<LedgerService>(registry.get(), &executor, absl::Seconds(30));
     server = std::make_unique<testing::InProcessServer>(service.get());
     stub = v1::LedgerService::NewStub(server->channel());
   }
   ~Fixture() {
-    ledger->Stop();
+    registry->Stop();
     server->Stop();
   }
 
@@ -113,10 +93,12 @@ struct Fixture {
 
   testing::TempDir dir;
   base::ThreadPool executor;
+  FakeLogs fakes;
+  std::unique_ptr<LogRegistry> registry;
   FakeLogStore* store;
   FakeCosigner* cosigner;
   LogIdentity identity;
-  std::unique_ptr<Ledger> ledger;
+  Ledger* ledger;
   std::unique_ptr<LedgerService> service;
   std::unique_ptr<testing::InProcessServer> server;
   std::unique_ptr<v1::LedgerService::Stub> stub;
@@ -199,9 +181,8 @@ TEST_CASE("A quorum missed is DEADLINE_EXCEEDED with the reason") {
   log.cosigner->FailWith(absl::UnavailableError("missing: w1 (gone fishing)"));
   // The ledger's own limit, earlier than the caller's.
   log.server.reset();
-  log.service = std::make_unique<LedgerService>(
-      std::vector<LedgerService::Log>{{log.identity, log.ledger.get()}}, &log.executor,
-      absl::Milliseconds(200));
+  log.service = std::make_unique<LedgerService>(log.registry.get(), &log.executor,
+                                                absl::Milliseconds(200));
   log.server = std::make_unique<testing::InProcessServer>(log.service.get());
   log.stub = v1::LedgerService::NewStub(log.server->channel());
   CHECK_THAT(log.Append("a", v1::WAIT_LEVEL_COSIGNED),
@@ -648,7 +629,7 @@ TEST_CASE("GetLog says who the log is and how far it has come") {
   CHECK(got.tree_size() == 3);
   CHECK(got.integrated_tree_size() == 4);
   CHECK(got.state() == v1::LOG_STATE_ACTIVE);
-  CHECK(got.quorum_policy() == "quorum none\n");
+  CHECK(got.quorum_policy() == absl::StrCat("log ", got.vkey(), "\nquorum none\n"));
   REQUIRE(got.witnesses_size() == 1);
   CHECK(got.witnesses(0).name() == "w1");
   CHECK(got.witnesses(0).cosign_time().seconds() == 1'700'000'000);
@@ -661,6 +642,8 @@ TEST_CASE("ListLogs lists a tenant's logs in order, page by page") {
   Fixture log;
   v1::ListLogsRequest request;
   request.set_parent("tenants/t");
+  RequireOk(log.registry->Create({"t", "second"}, "", "").status());
+  RequireOk(log.registry->Create({"u", "main"}, "", "").status());
   const auto all = RequireOk(log.Call(&Stub::ListLogs, request));
   REQUIRE(all.logs_size() == 2);
   CHECK(all.logs(0).name() == "tenants/t/logs/main");
@@ -682,6 +665,74 @@ TEST_CASE("ListLogs lists a tenant's logs in order, page by page") {
   request.set_parent("tenants/t");
   request.set_page_size(-1);
   CHECK_THAT(log.Call(&Stub::ListLogs, request), StatusIs(StatusCode::kInvalidArgument));
+}
+
+TEST_CASE("A log that is made over the API takes entries of its own") {
+  Fixture log;
+  log.Grow(3);
+  v1::CreateLogRequest request;
+  request.set_parent("tenants/acme");
+  request.set_log_id("releases");
+  const v1::Log made = RequireOk(log.Call(&Stub::CreateLog, request)).log();
+  CHECK(made.name() == "tenants/acme/logs/releases");
+  CHECK(made.origin() == absl::StrCat(kOrigin, "/tenants/acme/logs/releases"));
+  CHECK(made.vkey() != log.identity.vkey);
+  CHECK(made.state() == v1::LOG_STATE_ACTIVE);
+  v1::AppendEntryRequest append;
+  append.set_log(made.name());
+  append.set_entry("entry");
+  append.set_wait(v1::WAIT_LEVEL_COSIGNED);
+  const auto appended = RequireOk(log.Call(&Stub::AppendEntry, append));
+  CHECK(appended.entry().index() == 0);
+  CHECK(absl::StartsWith(appended.checkpoint(), absl::StrCat(made.origin(), "\n1\n")));
+
+  CHECK(RequireOk(log.Call(&Stub::CreateLog, request)).log().vkey() == made.vkey());
+  request.set_origin("else.example");
+  CHECK_THAT(log.Call(&Stub::CreateLog, request), StatusIs(StatusCode::kAlreadyExists));
+  request.clear_origin();
+  for (const char* id : {"", "Releases", "a/logs/b", "a b", ".."}) {
+    request.set_log_id(id);
+    CHECK_THAT(log.Call(&Stub::CreateLog, request), StatusIs(StatusCode::kInvalidArgument));
+  }
+  request.set_log_id("x");
+  request.set_parent("acme");
+  CHECK_THAT(log.Call(&Stub::CreateLog, request), StatusIs(StatusCode::kInvalidArgument));
+}
+
+TEST_CASE("A frozen log refuses entries and goes on proving those it has") {
+  Fixture log;
+  log.Grow(3);
+  v1::FreezeLogRequest request;
+  request.set_name(kLog);
+  CHECK(RequireOk(log.Call(&Stub::FreezeLog, request)).log().state() == v1::LOG_STATE_FROZEN);
+  CHECK(RequireOk(log.Call(&Stub::FreezeLog, request)).log().state() == v1::LOG_STATE_FROZEN);
+  CHECK_THAT(log.Append("more"), StatusIs(StatusCode::kFailedPrecondition, "frozen"));
+  CHECK_THAT(log.Append("0"), StatusIs(StatusCode::kFailedPrecondition, "frozen"));
+  v1::GetInclusionProofRequest proof;
+  proof.set_log(kLog);
+  proof.set_index(1);
+  CHECK(RequireOk(log.Call(&Stub::GetInclusionProof, proof)).proof().tree_size() == 3);
+  request.set_name("tenants/t/logs/none");
+  CHECK_THAT(log.Call(&Stub::FreezeLog, request), StatusIs(StatusCode::kNotFound));
+}
+
+TEST_CASE("An append answers with a complete tlog-proof when it is asked to") {
+  Fixture log;
+  log.Grow(5);
+  v1::AppendEntryRequest request;
+  request.set_log(kLog);
+  request.set_entry("five");
+  request.set_wait(v1::WAIT_LEVEL_COSIGNED);
+  CHECK(RequireOk(log.Call(&Stub::AppendEntry, request)).tlog_proof().empty());
+  request.set_tlog_proof(true);
+  const auto response = RequireOk(log.Call(&Stub::AppendEntry, request));
+  const note::TlogProof proof = RequireOk(note::ParseTlogProof(response.tlog_proof()));
+  const note::Policy policy = RequireOk(note::Policy::Parse(log.identity.policy_text));
+  CHECK_THAT(note::VerifyTlogProof(proof, merkle::LeafHash("five"), policy), IsOk());
+  CHECK_FALSE(note::VerifyTlogProof(proof, merkle::LeafHash("four"), policy).ok());
+  CHECK(proof.checkpoint == response.checkpoint());
+  request.set_wait(v1::WAIT_LEVEL_SEQUENCED);
+  CHECK_THAT(log.Call(&Stub::AppendEntry, request), StatusIs(StatusCode::kInvalidArgument, "proof"));
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// The ledger: one transparency log over gRPC, and its public tiles over HTTP.
+// The ledger: transparency logs over gRPC, and their public tiles over HTTP.
 
 #include "libs/runtime/main.h"
 
@@ -6,15 +6,11 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "libs/base/bytes.h"
 #include "libs/base/file.h"
 #include "libs/base/status_macros.h"
-#include "libs/runtime/metrics.h"
-#include "services/ledger/file_log_store.h"
-#include "services/ledger/ledger.h"
+#include "services/ledger/file_log_backend.h"
 #include "services/ledger/ledger_service.h"
-#include "services/ledger/log_key.h"
+#include "services/ledger/log_registry.h"
 #include "services/ledger/metrics.h"
 #include "services/ledger/public_http.h"
 #include "services/ledger/witness_cosigner.h"
@@ -34,65 +30,57 @@ struct Flags {
   bool deduplicate = true;
   int64_t settle_bytes = 64 << 20;
   absl::Duration publish_interval = absl::Milliseconds(100);
+  absl::Duration republish_interval = absl::Hours(1);
   absl::Duration cosign_timeout = absl::Seconds(10);
 
-  absl::StatusOr<std::unique_ptr<note::NoteSigner>> OpenKey() const {
-    return ledger::OpenLogKey(data, kek.empty() ? data + "/kek" : kek, origin);
-  }
+  std::string kek_path() const { return kek.empty() ? data + "/kek" : kek; }
 };
 
-// Makes the key where no server runs on the folder.
-absl::Status Initialise(const Flags& flags) {
-  RETURN_IF_ERROR(countersign::base::EnsureDirectory(flags.data, 0700));
-  ASSIGN_OR_RETURN(const auto lock, countersign::base::DirectoryLock::Acquire(flags.data));
-  return flags.OpenKey().status();
-}
-
-absl::Status SetUp(const Flags& flags, runtime::Server& server) {
+absl::StatusOr<std::unique_ptr<ledger::LogBackend>> OpenBackend(const Flags& flags) {
   if (flags.settle_bytes <= 0) {
     return absl::InvalidArgumentError("--settle-bytes must be more than 0");
   }
-  ledger::FileLogStore::Options store_options;
-  store_options.directory = flags.data;
-  store_options.deduplicate = flags.deduplicate;
-  store_options.settle_bytes = static_cast<uint64_t>(flags.settle_bytes);
-  store_options.journal_segment_bytes = store_options.settle_bytes / 2;
-  // First of all, because it locks the folder.
-  ASSIGN_OR_RETURN(auto store, ledger::FileLogStore::Open(store_options));
-  const ledger::FileLogStore* files = store.get();
-  ASSIGN_OR_RETURN(auto signer, flags.OpenKey());
-  const note::NoteVerifier key = signer->verifier();
+  ledger::FileLogBackend::Options options;
+  ASSIGN_OR_RETURN(options.main_log, ledger::ParseLogName(flags.log));
+  options.kek_path = flags.kek_path();
+  options.store.directory = flags.data;
+  options.store.deduplicate = flags.deduplicate;
+  options.store.settle_bytes = static_cast<uint64_t>(flags.settle_bytes);
+  options.store.journal_segment_bytes = options.store.settle_bytes / 2;
+  return std::make_unique<ledger::FileLogBackend>(std::move(options));
+}
 
-  std::string policy_text = absl::StrCat("log ", key.vkey(), "\nquorum none\n");
+// Makes the main log's key where no server runs on the folder.
+absl::Status Initialise(const Flags& flags) {
+  ASSIGN_OR_RETURN(const auto backend, OpenBackend(flags));
+  ASSIGN_OR_RETURN(const ledger::LogName name, ledger::ParseLogName(flags.log));
+  return backend->Create(name, flags.origin, "quorum none\n");
+}
+
+absl::Status SetUp(const Flags& flags, runtime::Server& server) {
+  ASSIGN_OR_RETURN(auto backend, OpenBackend(flags));
+  ledger::LogRegistry::Options options;
+  ASSIGN_OR_RETURN(options.main_log, ledger::ParseLogName(flags.log));
+  options.main_origin = flags.origin;
   if (!flags.witness_policy.empty()) {
-    ASSIGN_OR_RETURN(policy_text, countersign::base::ReadFile(flags.witness_policy));
+    ASSIGN_OR_RETURN(options.witness_policy, countersign::base::ReadFile(flags.witness_policy));
   }
-  ASSIGN_OR_RETURN(note::Policy policy, note::Policy::Parse(policy_text));
-  ledger::LogIdentity identity{flags.log,
-                               flags.origin,
-                               key.vkey(),
-                               key.public_key().spki_der(),
-                               std::string(countersign::base::AsBytes(key.key_hash())),
-                               policy.Format()};
-  ASSIGN_OR_RETURN(auto cosigner, ledger::WitnessCosigner::Create({}, std::move(policy), key));
+  options.make_cosigner = [](note::Policy policy, note::NoteVerifier key) {
+    return ledger::WitnessCosigner::Create({}, std::move(policy), std::move(key));
+  };
+  options.ledger.publish_interval = flags.publish_interval;
+  // REPUBLISH
+  options.on_open = [metrics = server.metrics()](const ledger::Log& log) {
+    ledger::ExportMetrics(log, metrics);
+  };
+  ASSIGN_OR_RETURN(auto opened, ledger::LogRegistry::Open(options, std::move(backend)));
+  ledger::LogRegistry* logs = server.Own(std::move(opened));
 
-  ledger::Ledger::Options options;
-  options.origin = flags.origin;
-  options.publish_interval = flags.publish_interval;
-  ASSIGN_OR_RETURN(auto started, ledger::Ledger::Start(options, std::move(store), std::move(signer),
-                                                       std::move(cosigner)));
-  ledger::Ledger* log = server.Own(std::move(started));
-  ledger::ExportMetrics(*log, server.metrics());
-  server.metrics()->AddCounterFunction(
-      "countersign_ledger_journal_syncs_total", "Synchronisations of the journal to disk.",
-      [files] { return static_cast<double>(files->synchronisations()); });
-
-  auto* service = server.Own(std::make_unique<ledger::LedgerService>(
-      std::vector<ledger::LedgerService::Log>{{std::move(identity), log}}, server.executor(),
-      flags.cosign_timeout));
+  auto* service = server.Own(
+      std::make_unique<ledger::LedgerService>(logs, server.executor(), flags.cosign_timeout));
   server.AddService(service, "countersign.ledger.v1.LedgerService");
-  server.ServeHttp(ledger::PublicHandler(log, server.executor()));
-  server.OnDrain([log] { log->Stop(); });
+  server.ServeHttp(ledger::PublicHandler(logs, server.executor()));
+  server.OnDrain([logs] { logs->Stop(); });
   return absl::OkStatus();
 }
 
@@ -100,15 +88,16 @@ absl::Status SetUp(const Flags& flags, runtime::Server& server) {
 
 int main(int argc, char** argv) {
   runtime::Main main({.name = "ledger",
-                      .description = "An append-only, verifiable log of signatures.",
+                      .description = "Append-only, verifiable logs of signatures.",
                       .listen = "127.0.0.1:7103",
                       .http_listen = "127.0.0.1:7303",
                       .admin_listen = "127.0.0.1:7203"});
   Flags flags;
-  main.AddString("--data", &flags.data, "folder of the log: journal, tiles, key").Required();
+  main.AddString("--data", &flags.data, "folder of the logs: journal, tiles, key").Required();
   main.AddString("--kek", &flags.kek, "key-encryption key file (default: DATA/kek)");
-  main.AddString("--origin", &flags.origin, "origin line of the checkpoints; for ever the same");
-  main.AddString("--log", &flags.log, "resource name of the log");
+  main.AddString("--origin", &flags.origin,
+                 "origin line of the main log's checkpoints; for ever the same");
+  main.AddString("--log", &flags.log, "resource name of the main log");
   main.AddString("--witness-policy", &flags.witness_policy,
                  "C2SP tlog-policy file with the witnesses, their URLs and the quorum");
   main.AddBool("--deduplicate", &flags.deduplicate, "give the same entry the same index");
@@ -116,10 +105,12 @@ int main(int argc, char** argv) {
               "delete the journal after so many bytes of entries; a start replays about as much");
   main.AddDuration("--publish-interval", &flags.publish_interval,
                    "at least this long between checkpoints that nobody waits for");
+  main.AddDuration("--republish-interval", &flags.republish_interval,
+                   "have a log that does not grow cosigned again this often; 0s for never");
   main.AddDuration("--cosign-timeout", &flags.cosign_timeout,
                    "an append waits at most this long for the quorum");
   main.AddAction(
       "--init", [&flags] { return Initialise(flags); },
-      "make the log's key, write DATA/log.vkey and exit");
+      "make the main log's key, write DATA/log.vkey and exit");
   return main.Run(argc, argv, [&](runtime::Server& server) { return SetUp(flags, server); });
 }

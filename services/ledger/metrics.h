@@ -3,12 +3,12 @@
 #define COUNTERSIGN_SERVICES_LEDGER_METRICS_H_
 
 #include "libs/runtime/metrics.h"
-#include "services/ledger/ledger.h"
+#include "services/ledger/log_registry.h"
 
 namespace countersign::ledger {
 
-// Registers the gauges of `ledger`, which must live as long as `metrics` is read.
-void ExportMetrics(const Ledger& ledger, runtime::Metrics* metrics);
+// Registers what `log` shows, labelled with its name; it must live as long as `metrics` is read.
+void ExportMetrics(const Log& log, runtime::Metrics* metrics);
 
 }  // namespace countersign::ledger
 

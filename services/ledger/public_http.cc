@@ -2,15 +2,20 @@
 
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "libs/base/bytes.h"
+#include "libs/base/status_macros.h"
 #include "libs/crypto/digest.h"
+#include "libs/http/gzip.h"
 #include "libs/http/problem.h"
 #include "libs/merkle/tile.h"
 
 namespace countersign::ledger {
 namespace {
+
+constexpr absl::string_view kBinary = "application/octet-stream";
 
 http::Response Serve(const http::Request& request, SharedBytes body, absl::string_view content_type,
                      bool immutable) {
@@ -39,19 +44,51 @@ http::Response ServeTile(const Ledger& ledger, const http::Request& request,
       resource.entries ? ledger.store().ReadEntryBundle(resource.tile.index, resource.tile.width)
                        : ledger.store().ReadTile(resource.tile);
   if (!bytes.ok()) return http::ProblemResponse(bytes.status());
-  return Serve(request, *bytes, "application/octet-stream", /*immutable=*/true);
+  // Hashes do not compress.
+  if (!resource.entries) return Serve(request, *bytes, kBinary, /*immutable=*/true);
+  http::Response response;
+  if (http::AcceptsGzip(request)) {
+    response = Serve(request, std::make_shared<const std::string>(http::Gzip(**bytes)), kBinary,
+                     /*immutable=*/true);
+    if (response.status == 200) response.headers.Add("Content-Encoding", "gzip");
+  } else {
+    response = Serve(request, *bytes, kBinary, /*immutable=*/true);
+  }
+  response.headers.Add("Vary", "Accept-Encoding");
+  return response;
+}
+
+// Which log a path is of; removes its name from the path. Without a name it is the main log.
+absl::StatusOr<const Log*> LogOf(const LogRegistry& logs, absl::string_view* path) {
+  absl::ConsumePrefix(path, "/");
+  if (!absl::StartsWith(*path, "tenants/")) return &logs.main_log();
+  size_t end = 0;
+  for (int slashes = 0; slashes < 4 && end != absl::string_view::npos; ++slashes) {
+    end = path->find('/', end == 0 ? 0 : end + 1);
+  }
+  if (end == absl::string_view::npos) return absl::NotFoundError("a log serves /checkpoint and /tile/…");
+  ASSIGN_OR_RETURN(const Log* log, logs.Find(path->substr(0, end)));
+  path->remove_prefix(end + 1);
+  return log;
 }
 
 }  // namespace
 
-http::Handler PublicHandler(const Ledger* ledger, base::ThreadPool* executor) {
-  return [ledger, executor](http::Request request, http::Responder respond) {
+http::Handler PublicHandler(const LogRegistry* logs, base::ThreadPool* executor) {
+  return [logs, executor](http::Request request, http::Responder respond) {
     if (request.method != "GET") {
       http::Response refusal = http::ProblemResponse(405, "only GET and HEAD are served here");
       refusal.headers.Add("Allow", "GET, HEAD");
       return respond(std::move(refusal));
     }
-    if (request.path() == "/checkpoint") {
+    absl::string_view path = request.path();
+    const absl::StatusOr<const Log*> log = LogOf(*logs, &path);
+    if (absl::IsInvalidArgument(log.status())) {
+      return respond(http::ProblemResponse(absl::NotFoundError(log.status().message())));
+    }
+    if (!log.ok()) return respond(http::ProblemResponse(log.status()));
+    const Ledger* ledger = (*log)->ledger.get();
+    if (path == "checkpoint") {
       const SignedTreeHead tree = ledger->published_head();
       if (tree.checkpoint == nullptr) {
         return respond(http::ProblemResponse(
@@ -60,8 +97,7 @@ http::Handler PublicHandler(const Ledger* ledger, base::ThreadPool* executor) {
       return respond(
           Serve(request, tree.checkpoint, "text/plain; charset=utf-8", /*immutable=*/false));
     }
-    const absl::StatusOr<merkle::TileResource> resource =
-        merkle::ParseTilePath(absl::StripPrefix(request.path(), "/"));
+    const absl::StatusOr<merkle::TileResource> resource = merkle::ParseTilePath(path);
     if (!resource.ok()) {
       return respond(http::ProblemResponse(
           absl::NotFoundError("a log serves /checkpoint, /tile/… and /tile/entries/…")));

@@ -7,14 +7,13 @@
 #include "absl/strings/str_cat.h"
 #include "catch2/catch.hpp"
 #include "libs/http/client.h"
+#include "libs/http/gzip.h"
 #include "libs/http/server.h"
 #include "libs/merkle/reference_tree.h"
-#include "libs/note/test_keys.h"
 #include "libs/testing/eventually.h"
 #include "libs/testing/matchers.h"
 #include "libs/testing/temp_dir.h"
-#include "services/ledger/fakes.h"
-#include "services/ledger/file_log_store.h"
+#include "services/ledger/fake_log_backend.h"
 
 namespace countersign::ledger {
 namespace {
@@ -22,28 +21,28 @@ namespace {
 using testing::Eventually;
 using testing::RequireOk;
 
+constexpr char kMain[] = "tenants/default/logs/main";
+
 // A log of `size` entries, its tree published, served over HTTP.
 struct Fixture {
   explicit Fixture(size_t size) : executor(1) {
-    FileLogStore::Options store_options;
-    store_options.directory = dir.path();
-    auto fake_cosigner = std::make_unique<FakeCosigner>();
-    cosigner = fake_cosigner.get();
+    fakes.directory = dir.path();
     // Without entries nothing is to be published either.
-    if (size == 0) cosigner->Block();
-    Ledger::Options options;
-    options.origin = "log.example/test";
-    options.publish_interval = absl::Milliseconds(1);
-    ledger =
-        RequireOk(Ledger::Start(options, RequireOk(FileLogStore::Open(store_options)),
-                                note::TestLogSigner(options.origin), std::move(fake_cosigner)));
+    fakes.block_cosigners = size == 0;
+    registry = RequireOk(LogRegistry::Open(fakes.Options(kMain, "log.example/test"),
+                                           std::make_unique<FakeLogBackend>(&fakes)));
+    ledger = registry->main_log().ledger.get();
+    cosigner = fakes.cosigners["log.example/test"];
     if (size > 0) Append(merkle::NumberedEntries(size), Ledger::Level::kCosigned);
-    server = RequireOk(http::Server::Listen({}, PublicHandler(ledger.get(), &executor)));
+    server = RequireOk(http::Server::Listen({}, PublicHandler(registry.get(), &executor)));
   }
 
   void Append(const merkle::Entries& entries, Ledger::Level level) {
+    AppendTo(*ledger, entries, level);
+  }
+  static void AppendTo(Ledger& ledger, const merkle::Entries& entries, Ledger::Level level) {
     std::promise<absl::Status> appended;
-    ledger->Append(
+    ledger.Append(
         {entries.begin(), entries.end()}, level, absl::InfiniteFuture(),
         [&](absl::StatusOr<Ledger::Appended> answer) { appended.set_value(answer.status()); });
     RequireOk(appended.get_future().get());
@@ -61,8 +60,10 @@ struct Fixture {
 
   testing::TempDir dir;
   base::ThreadPool executor;
+  FakeLogs fakes;
+  std::unique_ptr<LogRegistry> registry;
   FakeCosigner* cosigner;
-  std::unique_ptr<Ledger> ledger;
+  Ledger* ledger;
   std::unique_ptr<http::Server> server;
   http::Client client;
 };
@@ -186,6 +187,52 @@ TEST_CASE("What is not there is 404") {
     CHECK(log.Get(target).status == 404);
   }
   CHECK(log.Get("/state").headers.Get("Content-Type") == "application/problem+json");
+}
+
+TEST_CASE("Every log is served below its name, the main one at the root too") {
+  Fixture log(3);
+  const Log* other = RequireOk(log.registry->Create({"acme", "releases"}, "", ""));
+  const std::string base = "/tenants/acme/logs/releases";
+  log.fakes.cosigners[other->identity.origin]->Block();
+  log.AppendTo(*other->ledger, {"entry"}, Ledger::Level::kIntegrated);
+  CHECK(log.Get(base + "/tile/entries/000.p/1").body_view() == std::string("\0\5entry", 7));
+  CHECK(log.Get(base + "/tile/0/000.p/1").body_view().size() == 32);
+  log.fakes.cosigners[other->identity.origin]->Unblock();
+  CHECK(Eventually([&] {
+    return absl::StartsWith(log.Get(base + "/checkpoint").body_view(),
+                            "log.example/test/tenants/acme/logs/releases\n1\n");
+  }));
+  CHECK(log.Get(absl::StrCat("/", kMain, "/checkpoint")).body_view() ==
+        log.Get("/checkpoint").body_view());
+  CHECK(log.Get(absl::StrCat("/", kMain, "/tile/0/000.p/3")).body_view().size() == 96);
+  for (const char* target :
+       {"/tenants/acme/logs/none/checkpoint", "/tenants/acme/logs/releases",
+        "/tenants/acme/logs/releases/", "/tenants/acme/logs/releases/state",
+        "/tenants/acme/checkpoint", "/tenants/", "/tenants/acme/logs/../releases/checkpoint"}) {
+    INFO(target);
+    CHECK(log.Get(target).status == 404);
+  }
+}
+
+TEST_CASE("Bundles are compressed for clients that take gzip") {
+  Fixture log(300);
+  const auto get = [&](const char* target, const char* encodings) {
+    http::Headers headers;
+    headers.Add("Accept-Encoding", encodings);
+    return log.Call("GET", target, std::move(headers));
+  };
+  const http::Response plain = log.Get("/tile/entries/000");
+  CHECK(plain.headers.Get("Content-Encoding").empty());
+  CHECK(plain.headers.Get("Vary") == "Accept-Encoding");
+  const http::Response packed = get("/tile/entries/000", "gzip");
+  CHECK(packed.headers.Get("Content-Encoding") == "gzip");
+  CHECK(packed.headers.Get("Vary") == "Accept-Encoding");
+  CHECK(packed.headers.Get("ETag") != plain.headers.Get("ETag"));
+  CHECK(packed.body_view() == http::Gzip(plain.body_view()));
+  CHECK(get("/tile/entries/000", "gzip;q=0").body_view() == plain.body_view());
+  // Hashes and checkpoints do not shrink.
+  CHECK(get("/tile/0/000", "gzip").headers.Get("Content-Encoding").empty());
+  CHECK(get("/checkpoint", "gzip").headers.Get("Content-Encoding").empty());
 }
 
 TEST_CASE("Other methods are 405 and told which ones there are") {
