@@ -61,6 +61,7 @@ int RunCli(const std::vector<std::string>& arguments, Output output) {
   AddSignCommand(app, context);
   AddVerifyCommand(app, context);
   AddLedgerCommands(app, context);
+  AddLogsCommands(app, context);
   AddWitnessCommands(app, context);
   AddTrustCommands(app, context);
   AddBundleCommands(app, context);

@@ -16,6 +16,7 @@ void AddKeysCommands(CLI::App& app, Context& context);
 void AddSignCommand(CLI::App& app, Context& context);
 void AddVerifyCommand(CLI::App& app, Context& context);
 void AddLedgerCommands(CLI::App& app, Context& context);
+void AddLogsCommands(CLI::App& app, Context& context);
 void AddWitnessCommands(CLI::App& app, Context& context);
 void AddTrustCommands(CLI::App& app, Context& context);
 void AddBundleCommands(CLI::App& app, Context& context);

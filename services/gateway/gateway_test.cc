@@ -370,10 +370,14 @@ TEST_CASE("Tiles and checkpoints pass as bytes with the ledger's cache fields") 
   CHECK(tile.headers.Get("Content-Type") == "application/octet-stream");
   CHECK(tile.headers.Get("X-Request-Id") == "mine");
   CHECK(*door.Get("/checkpoint").body == "ledger GET /logs/main/checkpoint  ");
+  const std::string other = "/tenants/acme-2/logs/releases";
+  CHECK(*door.Get(other + "/checkpoint").body == "ledger GET /logs/main" + other + "/checkpoint  ");
+  CHECK(*door.Get(other + "/tile/entries/000").body ==
+        "ledger GET /logs/main" + other + "/tile/entries/000  ");
   CHECK(door.Get("/checkpoint", {{"If-None-Match", "\"e\""}}).status == 304);
   CHECK(door.Ask("HEAD", "/checkpoint").headers.Get("Content-Length") != "0");
   for (const char* bad :
-       {"/tile/../secret", "/tile/%2e%2e/secret", "/tile/0/..", "/tile/", "/tile"}) {
+       {"/tile/../secret", "/tenants/../logs/x/checkpoint", "/tenants/a/logs/x", "/tile/%2e%2e/secret", "/tile/0/..", "/tile/", "/tile"}) {
     CAPTURE(bad);
     CHECK(door.Get(bad).status == 404);
   }

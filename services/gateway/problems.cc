@@ -13,10 +13,20 @@
 #include "services/gateway/transcoder.h"
 
 namespace countersign::gateway {
+namespace {
+
+int StatusOf(const absl::Status& status) {
+  if (IsUnsupportedMediaType(status)) return 415;
+  // The service is at its limit, not the client.
+  if (runtime::ReasonOf(status) == "QUEUE_FULL") return 503;
+  return http::HttpStatusFor(status.code());
+}
+
+}  // namespace
 
 http::Response ToProblem(const absl::Status& status, absl::string_view request_id) {
   http::Problem problem;
-  problem.status = IsUnsupportedMediaType(status) ? 415 : http::HttpStatusFor(status.code());
+  problem.status = StatusOf(status);
   problem.detail = std::string(status.message());
   problem.code = std::string(http::CodeName(status.code()));
   problem.request_id = std::string(request_id);

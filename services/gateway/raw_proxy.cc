@@ -78,11 +78,11 @@ void Forward(http::Request request, const std::string& url, bool idempotent, htt
   });
 }
 
-// Tile paths hold digits, slashes, 'x', ".p" and "entries" (tlog-tiles): nothing that could lead
-// out of the ledger's /tile/.
-bool IsTilePath(absl::string_view path) {
+// Tile paths hold digits, slashes, 'x', ".p" and "entries" (tlog-tiles), names of logs hyphens too:
+// nothing that could lead elsewhere at the ledger.
+bool IsLogPath(absl::string_view path) {
   return !absl::StrContains(path, "..") && std::all_of(path.begin(), path.end(), [](char c) {
-    return absl::ascii_isdigit(c) || absl::ascii_islower(c) || c == '/' || c == '.';
+    return absl::ascii_isdigit(c) || absl::ascii_islower(c) || c == '/' || c == '.' || c == '-';
   });
 }
 
@@ -123,12 +123,15 @@ absl::Status AddLedgerRoutes(const std::string& ledger_url, http::Client* client
                              absl::Duration timeout, http::Router* router) {
   ASSIGN_OR_RETURN(const std::string base, CheckBase(ledger_url));
   const auto forward = [base, client, timeout](http::Request request, http::Responder respond) {
-    if (!IsTilePath(request.path())) return NotFound(request, respond);
+    if (!IsLogPath(request.path())) return NotFound(request, respond);
     const std::string url = absl::StrCat(base, request.path());
     Forward(std::move(request), url, /*idempotent=*/true, client, timeout, std::move(respond));
   };
-  RETURN_IF_ERROR(router->Add("GET", "/checkpoint", forward));
-  return router->Add("GET", "/tile/{tile...}", forward);
+  for (const absl::string_view log : {"", "/tenants/{tenant}/logs/{log}"}) {
+    RETURN_IF_ERROR(router->Add("GET", absl::StrCat(log, "/checkpoint"), forward));
+    RETURN_IF_ERROR(router->Add("GET", absl::StrCat(log, "/tile/{tile...}"), forward));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status AddWitnessRoutes(const std::vector<NamedUrl>& witnesses, http::Client* client,

@@ -223,13 +223,15 @@ TEST_CASE("A problem tells reason and waiting time, rounded up") {
   absl::Status status = runtime::AttachReason(absl::ResourceExhaustedError("full"), "QUEUE_FULL");
   status = runtime::AttachRetryAfter(status, absl::Milliseconds(1200));
   const http::Response problem = ToProblem(status, "id-1");
-  CHECK(problem.status == 429);
+  CHECK(problem.status == 503);
   CHECK(problem.headers.Get("Retry-After") == "2");
   const auto json = nlohmann::json::parse(*problem.body);
   CHECK(json["reason"] == "QUEUE_FULL");
   CHECK(json["retryAfterSeconds"] == 2);
   CHECK(json["requestId"] == "id-1");
   CHECK(json["code"] == "RESOURCE_EXHAUSTED");
+  // Not a queue's fault: the caller asks for too much.
+  CHECK(ToProblem(absl::ResourceExhaustedError("over your limit"), "id-2").status == 429);
 }
 
 }  // namespace
