@@ -6,6 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "libs/merkle/compact_range.h"
 #include "libs/merkle/hash.h"
 #include "libs/merkle/tile.h"
@@ -18,7 +22,7 @@ struct Edge {
   // levels[k] holds the hashes of the incomplete tile at tile level k (C2SP tlog-tiles): fewer than
   // 256 roots of perfect subtrees of 256^k leaves. Levels above the highest one in use are absent.
   std::vector<std::vector<merkle::Hash>> levels;
-  // The entries of the incomplete entry bundle, framed as in it.
+  // The entries of the incomplete entry bundle, framed as in it, where the store keeps them here.
   std::string bundle;
 
   uint64_t size() const { return tree.size(); }
@@ -35,6 +39,29 @@ struct Edge {
     return shift < 64 ? size() >> shift : 0;
   }
 };
+
+// A tile that has become full: its 256 hashes, and the root over them.
+struct ClosedTile {
+  int level;
+  uint64_t index;
+  absl::Span<const merkle::Hash> hashes;
+  const merkle::Hash& root;
+};
+
+// Adds leaves. `close` is called with every tile that becomes full, those below before those above;
+// then its hashes leave the edge. When it fails, so does this, and the edge is of no more use.
+absl::Status AppendLeaves(Edge* edge, absl::Span<const merkle::Hash> leaf_hashes,
+                          absl::FunctionRef<absl::Status(const ClosedTile& tile)> close);
+
+// The edge of the tree of `size` leaves, without a bundle. `read` returns hashes [begin, end) of
+// tile level `level`: of leaves at level 0, of full tiles' roots above.
+absl::StatusOr<Edge> RebuildEdge(
+    uint64_t size, absl::FunctionRef<absl::StatusOr<std::vector<merkle::Hash>>(
+                       int level, uint64_t begin, uint64_t end)>
+                       read);
+
+// The tree of all the leaves that are in full tiles of level 0.
+merkle::CompactRange TreeOfFullTiles(const Edge& edge);
 
 }  // namespace countersign::ledger
 

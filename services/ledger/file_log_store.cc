@@ -23,49 +23,6 @@ constexpr absl::string_view kStateHeader = "countersign ledger state v1";
 constexpr size_t kReplayBatch = 65536;
 constexpr size_t kTileBytes = kWidth * sizeof(merkle::Hash);
 
-absl::string_view AsBytes(const std::vector<merkle::Hash>& hashes, size_t count) {
-  return absl::string_view(reinterpret_cast<const char*>(hashes.data()),
-                           count * sizeof(merkle::Hash));
-}
-
-// The length of the first `count` framed entries of `framed`; false when it holds fewer.
-bool FramedPrefix(absl::string_view framed, uint32_t count, size_t* length) {
-  base::ByteReader reader(framed);
-  for (uint32_t i = 0; i < count; ++i) {
-    uint16_t size;
-    absl::string_view entry;
-    if (!reader.ReadU16(&size) || !reader.ReadBytes(size, &entry)) return false;
-  }
-  *length = framed.size() - reader.rest().size();
-  return true;
-}
-
-// A full tile's 256 hashes and, behind them, its inner nodes row by row up to the top two.
-std::vector<merkle::Hash> Expand(const merkle::Hash* hashes) {
-  std::vector<merkle::Hash> nodes(hashes, hashes + kWidth);
-  nodes.reserve(2 * kWidth);
-  size_t row = 0;
-  for (size_t width = kWidth; width > 2; width /= 2) {
-    for (size_t i = 0; i < width; i += 2) {
-      nodes.push_back(merkle::NodeHash(nodes[row + i], nodes[row + i + 1]));
-    }
-    row += width;
-  }
-  return nodes;
-}
-
-// The tree of all the leaves that are in full tiles of level 0.
-merkle::CompactRange TreeOfFullTiles(const Edge& edge) {
-  merkle::CompactRange tree;
-  for (int level = static_cast<int>(edge.levels.size()) - 1; level > 0; --level) {
-    for (const merkle::Hash& root : edge.Level(level)) {
-      // From the largest subtrees down, so each stands at a multiple of its size.
-      if (!tree.AppendSubtree(merkle::kTileHeight * level, root)) return {};
-    }
-  }
-  return tree;
-}
-
 absl::Status Damaged(const std::string& path, absl::string_view what) {
   return absl::DataLossError(absl::StrCat(path, " ", what, ": restore the data folder as it was"));
 }
@@ -76,7 +33,8 @@ FileLogStore::FileLogStore(const Options& options)
     : options_(options),
       edge_(std::make_shared<Edge>()),
       checkpoint_(std::make_shared<std::string>()),
-      tiles_({.capacity = options.tile_cache_bytes / 2}),
+      tiles_(options.tile_cache_bytes / 2,
+             [this](int level, uint64_t index) { return LoadTile(level, index); }),
       bundles_({.capacity = options.tile_cache_bytes / 2, .shards = 4}) {}
 
 FileLogStore::~FileLogStore() {
@@ -100,7 +58,7 @@ absl::StatusOr<std::unique_ptr<FileLogStore>> FileLogStore::Open(const Options& 
   RETURN_IF_ERROR(store->OpenFileSystem());
 
   RETURN_IF_ERROR(store->ReadState(&store->mark_));
-  RETURN_IF_ERROR(store->RebuildEdge(store->mark_));
+  RETURN_IF_ERROR(store->ReadEdge(store->mark_));
   if (options.deduplicate) {
     ASSIGN_OR_RETURN(store->dedup_, DedupIndex::Open(options.directory + "/dedup"));
     RETURN_IF_ERROR(store->RebuildDedup(store->mark_.size));
@@ -175,26 +133,25 @@ absl::Status FileLogStore::WriteState(const TreeHead& mark) {
                                 0600);
 }
 
-absl::Status FileLogStore::RebuildEdge(const TreeHead& mark) {
-  auto edge = std::make_shared<Edge>();
-  // The incomplete tile at level k + 1 holds the roots of the last full tiles at level k; the mark
-  // is a multiple of 256, so level 0 has none.
-  for (int level = 0; (mark.size >> (merkle::kTileHeight * level)) != 0; ++level) {
-    std::vector<merkle::Hash>& hashes = edge->levels.emplace_back();
-    const uint64_t count = mark.size >> (merkle::kTileHeight * level);
-    for (uint64_t i = count / kWidth * kWidth; level > 0 && i < count; ++i) {
-      ASSIGN_OR_RETURN(const ExpandedTile tile, FullTile(level - 1, i));
+absl::Status FileLogStore::ReadEdge(const TreeHead& mark) {
+  // The mark is a multiple of 256, so no leaf is asked for.
+  const auto roots = [this](int level, uint64_t begin,
+                            uint64_t end) -> absl::StatusOr<std::vector<merkle::Hash>> {
+    std::vector<merkle::Hash> hashes;
+    for (uint64_t i = begin; i < end; ++i) {
+      ASSIGN_OR_RETURN(const TileReader::ExpandedTile tile, tiles_.FullTile(level - 1, i));
       hashes.push_back(merkle::NodeHash(tile->end()[-2], tile->end()[-1]));
     }
-  }
-  edge->tree = TreeOfFullTiles(*edge);
-  if (edge->size() != mark.size || edge->tree.Root() != mark.root) {
+    return hashes;
+  };
+  ASSIGN_OR_RETURN(Edge edge, RebuildEdge(mark.size, roots));
+  if (edge.size() != mark.size || edge.tree.Root() != mark.root) {
     return Damaged(PublicPath("tile"), absl::StrCat("does not have the root that the state file "
                                                     "records for size ",
                                                     mark.size));
   }
   base::MutexLock lock(&edge_mutex_);
-  edge_ = std::move(edge);
+  edge_ = std::make_shared<const Edge>(std::move(edge));
   return absl::OkStatus();
 }
 
@@ -202,7 +159,7 @@ absl::Status FileLogStore::RebuildDedup(uint64_t mark) {
   // Normally nothing: settling flushes the index before it moves the mark.
   std::vector<DedupIndex::Item> items;
   for (uint64_t tile = dedup_->replay_from() / kWidth; tile < mark / kWidth; ++tile) {
-    ASSIGN_OR_RETURN(const ExpandedTile hashes, FullTile(0, tile));
+    ASSIGN_OR_RETURN(const TileReader::ExpandedTile hashes, tiles_.FullTile(0, tile));
     items.clear();
     for (uint32_t i = 0; i < kWidth; ++i) items.push_back({(*hashes)[i], tile * kWidth + i});
     RETURN_IF_ERROR(dedup_->Insert(items, (tile + 1) * kWidth));
@@ -330,40 +287,33 @@ absl::StatusOr<TreeHead> FileLogStore::Integrate() {
 }
 
 absl::Status FileLogStore::Grow(Edge* edge, const Sequenced& batch) {
-  base::ByteReader reader(batch.framed);
-  absl::Status status;
-  for (const merkle::Hash& leaf_hash : batch.leaf_hashes) {
-    const absl::string_view rest = reader.rest();
-    uint16_t length;
-    absl::string_view entry;
-    if (!reader.ReadU16(&length) || !reader.ReadBytes(length, &entry)) {
-      return absl::InternalError("a sequenced batch is malformed");
-    }
-    edge->bundle.append(rest.data(), sizeof(length) + entry.size());
-    edge->tree.Append(leaf_hash, [&](const merkle::NodeId& node, const merkle::Hash& hash) {
-      if (node.level % merkle::kTileHeight != 0 || !status.ok()) return;
-      const int level = node.level / merkle::kTileHeight;
-      if (static_cast<size_t>(level) == edge->levels.size()) edge->levels.emplace_back();
-      edge->levels[static_cast<size_t>(level)].push_back(hash);
-      if (edge->Level(level).size() == kWidth) status = CloseTile(edge, level, node.index / kWidth);
-    });
-    RETURN_IF_ERROR(status);
+  absl::string_view framed = batch.framed;
+  absl::Span<const merkle::Hash> leaf_hashes = batch.leaf_hashes;
+  while (!leaf_hashes.empty()) {
+    // Up to the end of a bundle at a time.
+    const absl::Span<const merkle::Hash> added =
+        leaf_hashes.subspan(0, kWidth - edge->Level(0).size());
+    leaf_hashes.remove_prefix(added.size());
+    ASSIGN_OR_RETURN(const size_t length,
+                     BundlePrefix(framed, static_cast<uint32_t>(added.size())));
+    edge->bundle.append(framed.data(), length);
+    framed.remove_prefix(length);
+    RETURN_IF_ERROR(AppendLeaves(
+        edge, added, [&](const ClosedTile& tile) { return WriteFullTile(edge, tile); }));
   }
   return absl::OkStatus();
 }
 
-absl::Status FileLogStore::CloseTile(Edge* edge, int level, uint64_t index) {
-  if (level == 0) {
-    const std::string path = merkle::EntriesPath(index);
+absl::Status FileLogStore::WriteFullTile(Edge* edge, const ClosedTile& tile) {
+  if (tile.level == 0) {
+    const std::string path = merkle::EntriesPath(tile.index);
     RETURN_IF_ERROR(WritePublicFile(path, edge->bundle));
     closed_.push_back(path);
     edge->bundle.clear();
   }
-  std::vector<merkle::Hash>& hashes = edge->levels[static_cast<size_t>(level)];
-  const std::string path = merkle::TilePath({level, index});
-  RETURN_IF_ERROR(WritePublicFile(path, AsBytes(hashes, kWidth)));
+  const std::string path = merkle::TilePath({tile.level, tile.index});
+  RETURN_IF_ERROR(WritePublicFile(path, HashesAsBytes(tile.hashes)));
   closed_.push_back(path);
-  hashes.clear();
   return absl::OkStatus();
 }
 
@@ -445,60 +395,21 @@ absl::StatusOr<std::optional<uint64_t>> FileLogStore::Find(const merkle::Hash& l
   return found[0];
 }
 
-absl::StatusOr<FileLogStore::ExpandedTile> FileLogStore::FullTile(int level, uint64_t index) const {
-  const TileKey key(level, index);
-  if (const auto cached = tiles_.Get(key); cached.has_value()) return *cached;
+absl::StatusOr<std::string> FileLogStore::LoadTile(int level, uint64_t index) const {
   const std::string path = PublicPath(merkle::TilePath({level, index}));
-  const absl::StatusOr<std::string> bytes = base::ReadFile(path);
+  absl::StatusOr<std::string> bytes = base::ReadFile(path);
   if (absl::IsNotFound(bytes.status())) return Damaged(path, "is missing");
-  RETURN_IF_ERROR(bytes.status());
-  if (bytes->size() != kTileBytes) return Damaged(path, "is not a full tile");
-  auto nodes = std::make_shared<const std::vector<merkle::Hash>>(
-      Expand(reinterpret_cast<const merkle::Hash*>(bytes->data())));
-  tiles_.Put(key, nodes, 2 * kTileBytes);
-  return nodes;
+  if (bytes.ok() && bytes->size() != kTileBytes) return Damaged(path, "is not a full tile");
+  return bytes;
 }
 
 absl::StatusOr<std::vector<merkle::Hash>> FileLogStore::ReadNodes(
     absl::Span<const merkle::NodeId> nodes) const {
-  const std::shared_ptr<const Edge> edge = this->edge();
-  std::vector<merkle::Hash> hashes;
-  hashes.reserve(nodes.size());
-  for (const merkle::NodeId& node : nodes) {
-    const int level = node.level / merkle::kTileHeight;
-    const int row = node.level % merkle::kTileHeight;
-    const uint64_t per_tile = kWidth >> row;  // nodes of this row in a tile
-    const uint64_t tile = node.index / per_tile;
-    const uint64_t position = node.index % per_tile;
-    if (tile < edge->TileIndex(level)) {
-      ASSIGN_OR_RETURN(const ExpandedTile full, FullTile(level, tile));
-      hashes.push_back((*full)[2 * kWidth - (2 * kWidth >> row) + position]);
-      continue;
-    }
-    const std::vector<merkle::Hash>& partial = edge->Level(level);
-    const size_t span = size_t{1} << row;
-    if (tile > edge->TileIndex(level) || (position + 1) * span > partial.size()) {
-      return absl::OutOfRangeError(absl::StrCat("the tree of size ", edge->size(),
-                                                " has no complete node ", node.index, " at level ",
-                                                node.level));
-    }
-    hashes.push_back(merkle::SubtreeRoot({&partial[position * span], span}));
-  }
-  return hashes;
+  return tiles_.ReadNodes(*edge(), nodes);
 }
 
 absl::StatusOr<SharedBytes> FileLogStore::ReadTile(const merkle::TileId& tile) const {
-  const std::shared_ptr<const Edge> edge = this->edge();
-  if (tile.index < edge->TileIndex(tile.level)) {
-    ASSIGN_OR_RETURN(const ExpandedTile full, FullTile(tile.level, tile.index));
-    return std::make_shared<const std::string>(AsBytes(*full, tile.width));
-  }
-  const std::vector<merkle::Hash>& partial = edge->Level(tile.level);
-  if (tile.index > edge->TileIndex(tile.level) || tile.width > partial.size()) {
-    return absl::NotFoundError(absl::StrCat("the log of size ", edge->size(), " has no tile ",
-                                            merkle::TilePath(tile), " yet"));
-  }
-  return std::make_shared<const std::string>(AsBytes(partial, tile.width));
+  return tiles_.ReadTile(*edge(), tile);
 }
 
 absl::StatusOr<SharedBytes> FileLogStore::ReadEntryBundle(uint64_t bundle, uint32_t width) const {
@@ -522,11 +433,9 @@ absl::StatusOr<SharedBytes> FileLogStore::ReadEntryBundle(uint64_t bundle, uint3
     return absl::NotFoundError(absl::StrCat("the log of size ", edge->size(), " has no ",
                                             merkle::EntriesPath(bundle, width), " yet"));
   }
-  size_t length;
-  if (!FramedPrefix(*whole, width, &length)) {
-    return Damaged(PublicPath(merkle::EntriesPath(bundle)), "is malformed");
-  }
-  return std::make_shared<const std::string>(whole->substr(0, length));
+  const absl::StatusOr<size_t> length = BundlePrefix(*whole, width);
+  if (!length.ok()) return Damaged(PublicPath(merkle::EntriesPath(bundle)), "is malformed");
+  return std::make_shared<const std::string>(whole->substr(0, *length));
 }
 
 void FileLogStore::SettleLoop() {

@@ -8,7 +8,6 @@
 #include <memory>
 #include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -20,6 +19,7 @@
 #include "services/ledger/edge.h"
 #include "services/ledger/journal.h"
 #include "services/ledger/log_store.h"
+#include "services/ledger/tile_reader.h"
 
 namespace countersign::ledger {
 
@@ -69,24 +69,21 @@ class FileLogStore : public LogStore {
     std::vector<merkle::Hash> leaf_hashes;
     std::string framed;  // (u16 length, bytes) each
   };
-  // A full tile with its inner nodes: 256 hashes, then 128, … then 2.
-  using ExpandedTile = std::shared_ptr<const std::vector<merkle::Hash>>;
-  using TileKey = std::pair<int, uint64_t>;  // tile level, index
 
   explicit FileLogStore(const Options& options);
 
   absl::Status OpenFileSystem();
   absl::Status ReadState(TreeHead* mark) const;
   absl::Status WriteState(const TreeHead& mark);
-  absl::Status RebuildEdge(const TreeHead& mark);
+  absl::Status ReadEdge(const TreeHead& mark);
   absl::Status RebuildDedup(uint64_t mark);
   absl::Status ReplayJournal(uint64_t mark);
   absl::Status Grow(Edge* edge, const Sequenced& batch);
-  absl::Status CloseTile(Edge* edge, int level, uint64_t index);
+  absl::Status WriteFullTile(Edge* edge, const ClosedTile& tile);
   absl::Status WritePublicFile(const std::string& path, absl::string_view bytes);
   void RemovePartials();
   std::shared_ptr<const Edge> edge() const;
-  absl::StatusOr<ExpandedTile> FullTile(int level, uint64_t index) const;
+  absl::StatusOr<std::string> LoadTile(int level, uint64_t index) const;
   std::string PublicPath(absl::string_view path) const;
   std::string FrozenPath() const;
   void SettleLoop();
@@ -116,7 +113,7 @@ class FileLogStore : public LogStore {
   // says by then, are removed: so none is left behind.
   base::Mutex partials_mutex_;
 
-  mutable cache::LruCache<TileKey, ExpandedTile> tiles_;
+  const TileReader tiles_;
   mutable cache::LruCache<uint64_t, SharedBytes> bundles_;
 
   // Settling runs on a thread of its own, so that its synchronisations delay nobody.
