@@ -1,9 +1,11 @@
 #include "libs/merkle/compact_range.h"
 
+#include <algorithm>
 #include <bit>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "libs/merkle/hash_many.h"
 #include "libs/merkle/proof_builder.h"
 
 namespace countersign::merkle {
@@ -42,6 +44,35 @@ void CompactRange::Append(const Hash& leaf_hash,
   }
   nodes_.push_back(hash);
   ++size_;
+}
+
+void CompactRange::AppendMany(absl::Span<const Hash> leaf_hashes, VisitRun visit) {
+  std::vector<Hash> parents(leaf_hashes.size() / 2 + 1);
+  std::vector<Hash> right_edge;  // of the new tree, lowest level first
+  absl::Span<const Hash> row = leaf_hashes;
+  for (NodeId first{0, size_}; !row.empty(); first = {first.level + 1, first.index >> 1}) {
+    visit(first, row);
+    if ((first.index + row.size()) % 2 != 0) {
+      right_edge.push_back(row.back());
+      row.remove_suffix(1);
+    }
+    // From here on `row` ends with a right child; it may begin with one whose sibling is older.
+    // The parents overwrite the row that they are made of.
+    size_t count = 0;
+    if (row.size() % 2 != 0) {
+      parents[count++] = NodeHash(nodes_.back(), row.front());
+      nodes_.pop_back();
+      row.remove_prefix(1);
+    }
+    NodeHashes(row.data(), row.size() / 2, parents.data() + count);
+    row = absl::MakeConstSpan(parents).first(count + row.size() / 2);
+  }
+  nodes_.insert(nodes_.end(), right_edge.rbegin(), right_edge.rend());
+  size_ += leaf_hashes.size();
+}
+
+void CompactRange::AppendMany(absl::Span<const Hash> leaf_hashes) {
+  AppendMany(leaf_hashes, [](const NodeId&, absl::Span<const Hash>) {});
 }
 
 bool CompactRange::AppendSubtree(int level, const Hash& root) {

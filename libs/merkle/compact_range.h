@@ -8,6 +8,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "libs/merkle/hash.h"
 #include "libs/merkle/node.h"
 
@@ -31,6 +32,16 @@ class CompactRange {
   // The same, telling `visit` of every node that is complete with this leaf, the leaf itself first.
   void Append(const Hash& leaf_hash,
               absl::FunctionRef<void(const NodeId& node, const Hash& hash)> visit);
+
+  // Is told of nodes of one level that stand side by side: hashes[i] is that of node
+  // {first.level, first.index + i}.
+  using VisitRun = absl::FunctionRef<void(const NodeId& first, absl::Span<const Hash> hashes)>;
+
+  // Adds leaves in their order, hashing a level of the tree at a time (hash_many.h), and tells
+  // `visit` of every node that is complete with them: the leaves first, then the level above, and
+  // so on, each level in one run.
+  void AppendMany(absl::Span<const Hash> leaf_hashes, VisitRun visit);
+  void AppendMany(absl::Span<const Hash> leaf_hashes);
 
   // Adds 2^level leaves by the root of their subtree. size() must be a multiple of 2^level; returns
   // false, and adds nothing, when it is not.

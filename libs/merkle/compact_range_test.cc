@@ -65,6 +65,55 @@ TEST_CASE("each node is told of once, when it is complete") {
   CHECK(seen.size() == expected);
 }
 
+TEST_CASE("leaves appended together make the tree that they make one by one") {
+  constexpr size_t kMost = 70;
+  const Entries entries = NumberedEntries(3 * kMost);
+  std::vector<Hash> leaves;
+  for (const std::string& entry : entries) leaves.push_back(LeafHash(entry));
+  for (size_t size = 0; size <= kMost; ++size) {
+    CompactRange before;
+    for (size_t i = 0; i < size; ++i) before.Append(leaves[i]);
+    for (size_t count = 0; count <= 2 * kMost; ++count) {
+      CAPTURE(size, count);
+      CompactRange many = before;
+      many.AppendMany(absl::MakeConstSpan(leaves).subspan(size, count));
+      CompactRange one_by_one = before;
+      for (size_t i = 0; i < count; ++i) one_by_one.Append(leaves[size + i]);
+      REQUIRE(many.size() == size + count);
+      REQUIRE(many.nodes() == one_by_one.nodes());
+    }
+  }
+}
+
+TEST_CASE("of leaves appended together each node is told of once, after its children") {
+  const size_t size = GENERATE(0, 1, 5, 8, 11);
+  const size_t count = GENERATE(0, 1, 2, 3, 8, 37);
+  CAPTURE(size, count);
+  const Entries entries = NumberedEntries(size + count);
+  CompactRange range;
+  std::vector<Hash> leaves;
+  for (size_t i = 0; i < size + count; ++i) {
+    i < size ? range.Append(LeafHash(entries[i])) : leaves.push_back(LeafHash(entries[i]));
+  }
+  std::vector<NodeId> seen;
+  range.AppendMany(leaves, [&](const NodeId& first, absl::Span<const Hash> hashes) {
+    for (size_t i = 0; i < hashes.size(); ++i) {
+      const NodeId node{first.level, first.index + i};
+      CHECK(hashes[i] == ReferenceRoot(Slice(entries, node.index << node.level,
+                                             (node.index + 1) << node.level)));
+      seen.push_back(node);
+    }
+  });
+  std::vector<NodeId> expected;
+  for (int level = 0; (size + count) >> level != size >> level; ++level) {
+    for (uint64_t i = size >> level; i < (size + count) >> level; ++i) {
+      expected.push_back({level, i});
+    }
+  }
+  CHECK(seen == expected);
+  CHECK(range.Root() == ReferenceRoot(entries));
+}
+
 TEST_CASE("subtrees are appended where they fit") {
   const Entries entries = NumberedEntries(13);
   CompactRange range;

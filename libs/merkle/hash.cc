@@ -7,13 +7,9 @@
 #include "libs/base/bytes.h"
 #include "libs/base/status_macros.h"
 #include "libs/crypto/digest.h"
+#include "libs/merkle/sha256_kernels.h"
 
 namespace countersign::merkle {
-namespace {
-
-constexpr uint8_t kNodePrefix = 0x01;
-
-}  // namespace
 
 Hash EmptyRoot() { return crypto::Sha256(""); }
 
@@ -22,12 +18,15 @@ Hash LeafHash(absl::string_view entry) {
 }
 
 Hash NodeHash(const Hash& left, const Hash& right) {
-  std::array<uint8_t, 1 + 2 * kHashSize> input;
-  input[0] = kNodePrefix;
-  std::copy(left.begin(), left.end(), input.begin() + 1);
-  std::copy(right.begin(), right.end(), input.begin() + 1 + kHashSize);
+  const std::array<Hash, 2> children = {left, right};
   Hash hash;
-  crypto::Sha256Raw(input.data(), input.size(), hash.data());
+#if defined(__x86_64__)
+  if (internal::HasShaNi()) {
+    internal::NodesShaNi(children[0].data(), 1, hash.data());
+    return hash;
+  }
+#endif
+  internal::NodesPortable(children[0].data(), 1, hash.data());
   return hash;
 }
 

@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "libs/base/bytes.h"
+#include "libs/merkle/hash_many.h"
 
 namespace countersign::merkle {
 namespace {
@@ -145,26 +146,31 @@ absl::StatusOr<Hash> NodeFromTile(const TileSlice& slice, absl::string_view tile
                                                    tile_bytes.size(),
                                                    " bytes, too few or no whole number of hashes"));
   }
-  std::array<Hash, kTileWidth> hashes;
-  if (slice.count > hashes.size()) {
+  if (slice.count > kTileWidth) {
     return absl::InvalidArgumentError("a tile derives no node from more than 256 hashes");
   }
-  for (size_t i = 0; i < slice.count; ++i) {
-    const absl::string_view hash = tile_bytes.substr((slice.begin + i) * kHashSize, kHashSize);
-    std::copy(hash.begin(), hash.end(), hashes[i].begin());
-  }
-  return SubtreeRoot(absl::MakeConstSpan(hashes.data(), slice.count));
+  const auto* const hashes = reinterpret_cast<const Hash*>(tile_bytes.data());
+  return SubtreeRoot(absl::MakeConstSpan(hashes + slice.begin, slice.count));
 }
 
 Hash SubtreeRoot(absl::Span<const Hash> hashes) {
   if (hashes.size() == 1) return hashes[0];
   std::array<Hash, kTileWidth / 2> row;
   size_t count = hashes.size() / 2;
-  for (size_t i = 0; i < count; ++i) row[i] = NodeHash(hashes[2 * i], hashes[2 * i + 1]);
-  for (; count > 1; count /= 2) {
-    for (size_t i = 0; i < count / 2; ++i) row[i] = NodeHash(row[2 * i], row[2 * i + 1]);
-  }
+  NodeHashes(hashes.data(), count, row.data());
+  for (; count > 1; count /= 2) NodeHashes(row.data(), count / 2, row.data());
   return row[0];
+}
+
+std::vector<Hash> ExpandTile(absl::Span<const Hash> hashes) {
+  std::vector<Hash> nodes(2 * hashes.size() - 2);
+  std::copy(hashes.begin(), hashes.end(), nodes.begin());
+  size_t row = 0;
+  for (size_t width = hashes.size(); width > 2; width /= 2) {
+    NodeHashes(&nodes[row], width / 2, &nodes[row + width]);
+    row += width;
+  }
+  return nodes;
 }
 
 absl::Status AppendToBundle(absl::string_view entry, std::string* bundle) {

@@ -83,6 +83,10 @@ absl::StatusOr<Hash> NodeFromTile(const TileSlice& slice, absl::string_view tile
 // The root of the perfect subtree over `hashes`, whose number is a power of two (1 to 256).
 Hash SubtreeRoot(absl::Span<const Hash> hashes);
 
+// A full tile's 256 hashes and, behind them, the inner nodes over them row by row: 128, 64, … 2.
+// The root over the whole is the NodeHash of the last two.
+std::vector<Hash> ExpandTile(absl::Span<const Hash> hashes);
+
 // Appends an entry, framed by its length in two bytes, to an entry bundle. InvalidArgument, and
 // nothing appended, when it is longer than kMaxEntryBytes.
 absl::Status AppendToBundle(absl::string_view entry, std::string* bundle);

@@ -213,6 +213,22 @@ TEST_CASE("the known root of 257 leaves comes out of its tiles") {
         "HtoEmkNR2G92JSvX7At3Rq11t/oDFq1fVB29pFijEsQ=");
 }
 
+TEST_CASE("an expanded tile has each of its inner nodes where its row and place say") {
+  std::vector<Hash> hashes;
+  for (uint32_t i = 0; i < kTileWidth; ++i) hashes.push_back(LeafHash(std::to_string(i)));
+  const std::vector<Hash> nodes = ExpandTile(hashes);
+  REQUIRE(nodes.size() == 2 * kTileWidth - 2);
+  size_t at = 0;
+  for (uint32_t span = 1; span < kTileWidth; span *= 2) {
+    for (uint32_t begin = 0; begin < kTileWidth; begin += span, ++at) {
+      CAPTURE(span, begin);
+      REQUIRE(nodes[at] == SubtreeRoot(absl::MakeConstSpan(hashes).subspan(begin, span)));
+    }
+  }
+  CHECK(EncodeHash(NodeHash(nodes.end()[-2], nodes.end()[-1])) ==
+        "goUV0DPBnYyQHzfsy4rtkZZncDSG+NL/8c9wQDIcXbE=");
+}
+
 TEST_CASE("nodes that are not complete are in no tile") {
   CHECK_THAT(FindNode({0, 5}, 5), StatusIs(absl::StatusCode::kOutOfRange));
   CHECK_THAT(FindNode({1, 2}, 5), StatusIs(absl::StatusCode::kOutOfRange));
