@@ -110,6 +110,21 @@ absl::StatusOr<runtime::BoundPorts> Environment::StartService(const std::string&
   return started->ports;
 }
 
+absl::Status Environment::InitService(const std::string& name, const std::string& service,
+                                      std::vector<std::string> args) {
+  const std::string data = absl::StrCat(work_, "/", name);
+  RETURN_IF_ERROR(base::EnsureDirectory(data, 0700));
+  runtime::SubprocessOptions options;
+  options.binary = absl::StrCat(bin_, "/services/", service, "/countersign-", service);
+  options.args = std::move(args);
+  options.args.insert(options.args.end(), {"--init", "--data", data});
+  options.log_file = absl::StrCat(work_, "/", name, ".log");
+  ASSIGN_OR_RETURN(const auto process, runtime::Subprocess::Start(options));
+  ASSIGN_OR_RETURN(const int code, process->Wait(absl::Seconds(30)));
+  if (code == 0) return absl::OkStatus();
+  return absl::InternalError(absl::StrCat(name, " made no keys; see ", options.log_file));
+}
+
 absl::Status Environment::StopService(const std::string& name) {
   const auto found = services_.find(name);
   if (found == services_.end()) return absl::NotFoundError(absl::StrCat("no ", name, " runs"));

@@ -40,6 +40,9 @@ class Environment {
   absl::StatusOr<runtime::BoundPorts> StartService(const std::string& name,
                                                    const std::string& service,
                                                    std::vector<std::string> args);
+  // Makes its keys first: runs its --init with `args`, to the end.
+  absl::Status InitService(const std::string& name, const std::string& service,
+                           std::vector<std::string> args);
   // Ends one of those.
   absl::Status StopService(const std::string& name);
   // The system calls by which one of those has synchronised files so far.

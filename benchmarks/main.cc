@@ -33,7 +33,9 @@ int main(int argc, char** argv) {
 
   std::vector<bench::Benchmark> all;
   for (auto& group :
-       {bench::SignBenchmarks(), bench::VerifyBenchmarks(), bench::LedgerBenchmarks()}) {
+       {bench::SignBenchmarks(), bench::VerifyBenchmarks(), bench::LedgerBenchmarks(),
+        bench::WitnessBenchmarks(),
+        bench::WitnessFanoutBenchmarks()}) {
     all.insert(all.end(), group.begin(), group.end());
   }
   std::vector<bench::Benchmark> chosen;
