@@ -1,6 +1,7 @@
 // The witness service.
 #include "libs/runtime/main.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -11,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "libs/base/file.h"
 #include "libs/base/status_macros.h"
+#include "libs/base/thread_pool.h"
 #include "libs/runtime/metrics.h"
 #include "libs/storage/database.h"
 #include "services/witness/witness.h"
@@ -26,6 +28,11 @@ namespace witness = countersign::witness;
 
 namespace {
 
+// More than the processors need: transactions that wait together share a synchronisation.
+constexpr int kThreads = 64;
+// To a PostgreSQL server, of which each replica takes as many.
+constexpr int kConnections = 16;
+
 struct Flags {
   std::string data;
   std::string name;
@@ -33,9 +40,25 @@ struct Flags {
   std::string database;
   std::vector<std::string> logs;
 
-  absl::StatusOr<std::unique_ptr<note::CosignatureSigner>> OpenKey() const {
-    return witness::OpenWitnessKey(data, kek.empty() ? data + "/kek" : kek, name,
-                                   base::Clock::System());
+  absl::StatusOr<std::unique_ptr<storage::Database>> OpenDatabase() const {
+    return storage::Database::Open(
+        database.empty() ? absl::StrCat("sqlite:", data, "/witness.db") : database,
+        {.max_connections = kConnections});
+  }
+
+  // Replicas share the key in their database; a database in a file has it in a file beside it.
+  absl::StatusOr<std::unique_ptr<note::CosignatureSigner>> OpenKey(
+      storage::Database& opened) const {
+    const std::string kek_path = kek.empty() ? data + "/kek" : kek;
+    return opened.engine() == storage::Engine::kPostgres
+               ? witness::OpenSharedWitnessKey(opened, data, kek_path, name, base::Clock::System())
+               : witness::OpenWitnessKey(data, kek_path, name, base::Clock::System());
+  }
+
+  absl::Status Init() const {
+    RETURN_IF_ERROR(base::EnsureDirectory(data, 0700));
+    ASSIGN_OR_RETURN(const auto opened, OpenDatabase());
+    return OpenKey(*opened).status();
   }
 };
 
@@ -63,20 +86,19 @@ absl::Status SetUp(const Flags& flags, runtime::Server& server) {
   RETURN_IF_ERROR(base::EnsureDirectory(flags.data, 0700));
   ASSIGN_OR_RETURN(auto lock, base::DirectoryLock::Acquire(flags.data));
   server.Own(std::move(lock));
-  ASSIGN_OR_RETURN(auto signer, flags.OpenKey());
-  ASSIGN_OR_RETURN(auto database,
-                   storage::Database::Open(flags.database.empty()
-                                               ? absl::StrCat("sqlite:", flags.data, "/witness.db")
-                                               : flags.database));
+  ASSIGN_OR_RETURN(auto database, flags.OpenDatabase());
+  ASSIGN_OR_RETURN(auto signer, flags.OpenKey(*database));
   ASSIGN_OR_RETURN(auto opened,
                    witness::Witness::Open(std::move(database), {.signer = std::move(signer)}));
   witness::Witness* domain = server.Own(std::move(opened));
   RETURN_IF_ERROR(domain->AddLogsByKeyName(flags.logs));
   ExportMetrics(*domain, server.metrics());
 
-  auto* service = server.Own(std::make_unique<witness::WitnessService>(domain, server.executor()));
+  base::ThreadPool* executor = server.Own(std::make_unique<base::ThreadPool>(
+      std::max(kThreads, server.executor()->threads())));
+  auto* service = server.Own(std::make_unique<witness::WitnessService>(domain, executor));
   server.AddService(service, "countersign.witness.v1.WitnessService");
-  server.ServeHttp(witness::WitnessHandler(domain, server.executor()));
+  server.ServeHttp(witness::WitnessHandler(domain, executor));
   return absl::OkStatus();
 }
 
@@ -96,11 +118,12 @@ int main(int argc, char** argv) {
       .Required();
   main.AddString("--kek", &flags.kek,
                  "file of the key-encryption key, made when missing (default: DATA/kek)");
-  main.AddString("--database", &flags.database, "database URL (default: sqlite:DATA/witness.db)");
+  main.AddString("--database", &flags.database,
+                 "database URL (default: sqlite:DATA/witness.db); replicas share a postgresql: one");
   main.AddStringList("--log", &flags.logs,
                      "verifier key of a log to watch, its name being the origin; repeatable");
   main.AddAction(
-      "--init", [&flags] { return flags.OpenKey().status(); },
+      "--init", [&flags] { return flags.Init(); },
       "make the key, write DATA/witness.vkey and exit");
   return main.Run(argc, argv, [&](runtime::Server& server) { return SetUp(flags, server); });
 }

@@ -3,7 +3,8 @@
 namespace countersign::witness {
 
 absl::Span<const storage::Migration> Migrations() {
-  // witness: the one key whose cosignatures the other table records.
+  // witness: the one key whose cosignatures the other table records. `sealed_key` is its private
+  // half, sealed under the KEK, where replicas share the database; null where a file holds it.
   // logs: a row a log. `vkeys` are separated by newlines. `root` to `cosign_time` (POSIX seconds)
   // are those of the latest cosigned checkpoint, and null while there is none. `version` counts its
   // updates; each is conditional on the version it was decided by.
@@ -24,6 +25,7 @@ absl::Span<const storage::Migration> Migrations() {
           cosign_time BIGINT
         );
       )sql"},
+      {2, "the witness's key", "ALTER TABLE witness ADD COLUMN sealed_key BYTEA;"},
   };
   return kMigrations;
 }

@@ -1,6 +1,5 @@
 #include "services/witness/testing.h"
 
-#include "absl/strings/str_cat.h"
 #include "libs/note/checkpoint.h"
 #include "libs/note/signed_note.h"
 #include "libs/testing/matchers.h"
@@ -77,10 +76,6 @@ absl::Status FaultyDatabase::InTransaction(const Body& body, storage::Isolation 
       break;
   }
   return database_->InTransaction(body, isolation);
-}
-
-std::unique_ptr<storage::Database> OpenDatabase(const std::string& directory) {
-  return RequireOk(storage::Database::Open(absl::StrCat("sqlite:", directory, "/witness.db")));
 }
 
 std::unique_ptr<Witness> OpenWitness(std::unique_ptr<storage::Database> database,

@@ -80,7 +80,8 @@ class FaultyDatabase : public storage::Database {
   int waiting_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-// A database in `directory`; fails the test when it cannot be opened.
+// The database that belongs to `directory`, the same each time; fails the test when it cannot be
+// opened. Which engine it is of, the test's target says: :testing_sqlite or :testing_postgres.
 std::unique_ptr<storage::Database> OpenDatabase(const std::string& directory);
 
 // A witness with a fixed key on that database; fails the test when it cannot be opened.

@@ -195,7 +195,8 @@ TEST_CASE("A request of 256 KiB is read, and a longer one answered 413") {
   Fixture f;
   note::AddCheckpointRequest request = f.log.Request(0, 5);
   const auto pad = [&request](size_t bytes) {
-    request.checkpoint += note::FormatSignatureLine({"unknown.example", 1, std::string(bytes, 'u')});
+    request.checkpoint +=
+        note::FormatSignatureLine({"unknown.example", 1, std::string(bytes, 'u')});
   };
   // Base64 and the line's other parts.
   pad((kMaxBodyBytes - note::FormatAddCheckpoint(request).size()) / 4 * 3 - 32);

@@ -246,16 +246,27 @@ TEST_CASE("The same checkpoint again is cosigned afresh") {
 TEST_CASE("A clock that has gone back stops the witness until it is right again") {
   Fixture f;
   f.Cosign(0, 5);
-  f.clock.Advance(-absl::Seconds(1));
+  f.clock.Advance(-absl::Seconds(3));
   CHECK_THAT(f.witness->AddCheckpoint(f.log.Request(5, 6)),
              StatusIs(StatusCode::kUnavailable, "clock"));
   CHECK(f.LatestSize() == 5);
-  f.clock.Advance(absl::Seconds(1));
+  f.clock.Advance(absl::Seconds(3));
   f.Cosign(5, 6);
   f.clock.Set(absl::UnixEpoch());
   RequireOk(f.witness->AddLog("", {TestLog("example.com/new").vkey()}));
   CHECK_THAT(f.witness->AddCheckpoint(TestLog("example.com/new").Request(0, 1)),
              StatusIs(StatusCode::kUnavailable, "clock"));
+}
+
+TEST_CASE("A replica whose clock is a little behind cosigns as of the latest time") {
+  Fixture f;
+  f.Cosign(0, 5);
+  f.clock.Advance(-absl::Seconds(2));
+  CHECK(VerifiedTime(f.Cosign(5, 6), f.log.Checkpoint(6)) == kNow);
+  f.clock.Advance(absl::Seconds(1));
+  CHECK(VerifiedTime(f.Cosign(6, 6), f.log.Checkpoint(6)) == kNow);
+  f.clock.Advance(absl::Seconds(2));
+  CHECK(VerifiedTime(f.Cosign(6, 7), f.log.Checkpoint(7)) == kNow + 1);
 }
 
 TEST_CASE("A clock that was once far ahead is told with the time that it left") {
