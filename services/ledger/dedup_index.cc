@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "libs/base/bytes.h"
+#include "libs/base/log.h"
 #include "libs/base/status_macros.h"
 
 namespace countersign::ledger {
@@ -66,7 +67,16 @@ absl::StatusOr<std::unique_ptr<DedupIndex>> DedupIndex::Open(const std::string& 
   options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
 
   rocksdb::DB* raw = nullptr;
-  RETURN_IF_ERROR(ToStatus(rocksdb::DB::Open(options, directory, &raw), "open " + directory));
+  rocksdb::Status opened = rocksdb::DB::Open(options, directory, &raw);
+  if (opened.IsCorruption()) {
+    // A power cut can tear a record of its manifest. Nothing is lost with the index: every index is
+    // derived anew.
+    base::Log(base::Severity::kWarning, "the deduplication index is damaged: making it anew",
+              {{"folder", directory}, {"error", opened.ToString()}});
+    RETURN_IF_ERROR(ToStatus(rocksdb::DestroyDB(directory, options), "delete " + directory));
+    opened = rocksdb::DB::Open(options, directory, &raw);
+  }
+  RETURN_IF_ERROR(ToStatus(opened, "open " + directory));
   std::unique_ptr<rocksdb::DB> db(raw);
 
   uint64_t replay_from = 0;

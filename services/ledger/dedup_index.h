@@ -32,8 +32,9 @@ class DedupIndex {
     uint64_t index;
   };
 
-  // Opens or makes the index in `directory`. DataLoss when it is damaged: deleting the folder makes
-  // the next start rebuild it from the log.
+  // Opens or makes the index in `directory`. One that cannot be opened because it is damaged is
+  // deleted and begun anew, empty; DataLoss when damage shows later: deleting the folder makes the
+  // next start rebuild it from the log.
   static absl::StatusOr<std::unique_ptr<DedupIndex>> Open(const std::string& directory);
 
   ~DedupIndex();
