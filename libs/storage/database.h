@@ -100,6 +100,8 @@ struct DatabaseOptions {
   int max_connections = 100;
   absl::Duration idle_timeout = absl::Seconds(300);
   absl::Duration max_lifetime = absl::Hours(1);
+  // PostgreSQL: after how long a rest a connection has to answer before it is used.
+  absl::Duration check_after = absl::Seconds(30);
   // PostgreSQL: how long opening a connection, or waiting for one that is free, may take.
   absl::Duration connect_timeout = absl::Seconds(5);
   // PostgreSQL: URLs of replicas, which take the Freshness::kReplica snapshots in turn. One that
@@ -107,10 +109,19 @@ struct DatabaseOptions {
   std::vector<std::string> replicas;
   // How long one attempt waits for a lock that another process holds.
   absl::Duration busy_timeout = absl::Seconds(5);
-  // How often a transaction is tried in all when others keep it from its lock.
+  // How often a transaction is tried in all when others keep it from its lock, or its connection
+  // is lost; on PostgreSQL ten times as often when it could not be serialised with others.
   int max_attempts = 6;
   // Waits between attempts (2 ms, doubled each time, less up to a half by chance).
   std::function<void(absl::Duration)> sleep;
+};
+
+// The connections to the primary, for metrics.
+struct PoolStats {
+  int in_use = 0;
+  int idle = 0;
+  // Callers that wait for one.
+  int waiting = 0;
 };
 
 // Thread-safe.
@@ -152,6 +163,9 @@ class Database {
   // it. ABORTED when a reader went on needing it; then, or after another failure, call again. Not
   // to be called from a Body.
   virtual absl::Status EraseDeleted() = 0;
+
+  // Zeros for an engine without a pool.
+  virtual PoolStats pool_stats() const { return {}; }
 
   // Ends what runs, then refuses everything. Idempotent; the destructor does it too. Not to be
   // called from a Body.

@@ -8,6 +8,7 @@
 
 #include "catch2/catch.hpp"
 #include "libs/base/file.h"
+#include "libs/storage/testing.h"
 #include "libs/testing/matchers.h"
 #include "libs/testing/temp_dir.h"
 
@@ -19,17 +20,19 @@ using testing::IsOk;
 using testing::RequireOk;
 using testing::StatusIs;
 
-std::unique_ptr<Database> OpenIn(const testing::TempDir& dir, DatabaseOptions options = {}) {
-  return RequireOk(Database::Open("sqlite:" + dir.path() + "/db", std::move(options)));
-}
-
 int64_t CountOf(Database& database, const std::string& table) {
   return RequireOk(database.Query("SELECT COUNT(*) FROM " + table))[0].Int(0);
 }
 
+// A table t with one row, to be fought for.
+void MakeRow(Database& database) {
+  REQUIRE_THAT(database.Run("CREATE TABLE t (id BIGINT PRIMARY KEY, n BIGINT)"), IsOk());
+  REQUIRE_THAT(database.Run("INSERT INTO t VALUES (1, 0)"), IsOk());
+}
+
 TEST_CASE("Every kind of value comes back as it went in") {
-  testing::TempDir dir;
-  auto database = OpenIn(dir);
+  const EmptyDatabase empty(GENERATE(Engine::kSqlite, Engine::kPostgres));
+  auto database = empty.Open();
   REQUIRE_THAT(database->Run("CREATE TABLE t (id BIGINT PRIMARY KEY, v BYTEA)"), IsOk());
   const std::string zeros("a\0b\0", 4);
   const std::vector<Value> values = {
@@ -61,11 +64,16 @@ TEST_CASE("Every kind of value comes back as it went in") {
   }
 }
 
-TEST_CASE("Text with an embedded zero keeps its whole length") {
-  testing::TempDir dir;
-  auto database = OpenIn(dir);
+TEST_CASE("Text with an embedded zero keeps its whole length, or is refused") {
+  const EmptyDatabase empty(GENERATE(Engine::kSqlite, Engine::kPostgres));
+  auto database = empty.Open();
   REQUIRE_THAT(database->Run("CREATE TABLE t (v TEXT)"), IsOk());
   const std::string text("left\0right", 10);
+  if (empty.engine() == Engine::kPostgres) {
+    CHECK_THAT(database->Run("INSERT INTO t VALUES ($1)", {Value::Text(text)}),
+               StatusIs(StatusCode::kInvalidArgument, "zero bytes"));
+    return;
+  }
   REQUIRE_THAT(database->Run("INSERT INTO t VALUES ($1)", {Value::Text(text)}), IsOk());
   const Rows rows = RequireOk(database->Query("SELECT v FROM t"));
   CHECK(rows[0][0].type() == Value::Type::kText);
@@ -73,8 +81,8 @@ TEST_CASE("Text with an embedded zero keeps its whole length") {
 }
 
 TEST_CASE("Parameters are bound by their number, whatever the order they stand in") {
-  testing::TempDir dir;
-  auto database = OpenIn(dir);
+  const EmptyDatabase empty(GENERATE(Engine::kSqlite, Engine::kPostgres));
+  auto database = empty.Open();
   const Rows rows = RequireOk(database->Query("SELECT $2, $1, $2", {1, 2}));
   CHECK(rows[0].Int(0) == 2);
   CHECK(rows[0].Int(1) == 1);
@@ -82,8 +90,8 @@ TEST_CASE("Parameters are bound by their number, whatever the order they stand i
 }
 
 TEST_CASE("A wrong number of parameters is refused, and so are other ways to write them") {
-  testing::TempDir dir;
-  auto database = OpenIn(dir);
+  const EmptyDatabase empty(GENERATE(Engine::kSqlite, Engine::kPostgres));
+  auto database = empty.Open();
   CHECK_THAT(database->Query("SELECT $1, $2", {1}),
              StatusIs(StatusCode::kInvalidArgument, "takes 2 parameters, not 1"));
   CHECK_THAT(database->Query("SELECT 1", {1}),
@@ -93,18 +101,19 @@ TEST_CASE("A wrong number of parameters is refused, and so are other ways to wri
 }
 
 TEST_CASE("A statement is one statement, and a bad one says why") {
-  testing::TempDir dir;
-  auto database = OpenIn(dir);
+  const EmptyDatabase empty(GENERATE(Engine::kSqlite, Engine::kPostgres));
+  auto database = empty.Open();
   CHECK_THAT(database->Run("SELECT 1; SELECT 2"), StatusIs(StatusCode::kInvalidArgument, "one"));
   CHECK_THAT(database->Run(""), StatusIs(StatusCode::kInvalidArgument, "one"));
   CHECK_THAT(database->Run("SELEKT 1"), StatusIs(StatusCode::kInternal, "SELEKT"));
   CHECK_THAT(database->Query("SELECT * FROM missing"), StatusIs(StatusCode::kInternal, "missing"));
-  CHECK_THAT(database->Query("SELECT 0.5"), StatusIs(StatusCode::kInvalidArgument, "floating"));
+  CHECK_THAT(database->Query("SELECT CAST(0.5 AS REAL)"),
+             StatusIs(StatusCode::kInvalidArgument, "floating"));
 }
 
 TEST_CASE("Run counts the rows that it changed") {
-  testing::TempDir dir;
-  auto database = OpenIn(dir);
+  const EmptyDatabase empty(GENERATE(Engine::kSqlite, Engine::kPostgres));
+  auto database = empty.Open();
   CHECK(RequireOk(database->Run("CREATE TABLE t (id BIGINT PRIMARY KEY)")) == 0);
   CHECK(RequireOk(database->Run("INSERT INTO t VALUES (1), (2), (3)")) == 3);
   CHECK(RequireOk(database->Run("DELETE FROM t WHERE id > $1", {1})) == 2);
@@ -113,15 +122,16 @@ TEST_CASE("Run counts the rows that it changed") {
 }
 
 TEST_CASE("Constraint failures have statuses of their own") {
-  testing::TempDir dir;
-  auto database = OpenIn(dir);
+  const EmptyDatabase empty(GENERATE(Engine::kSqlite, Engine::kPostgres));
+  auto database = empty.Open();
   REQUIRE_THAT(database->Run("CREATE TABLE t (id BIGINT PRIMARY KEY, u TEXT NOT NULL UNIQUE, "
                              "n BIGINT CHECK (n > 0))"),
                IsOk());
   REQUIRE_THAT(database->Run("INSERT INTO t VALUES (1, 'secret', 1)"), IsOk());
   const absl::StatusOr<int64_t> taken =
       database->Run("INSERT INTO t VALUES (2, $1, 1)", {Value::Text("secret")});
-  CHECK_THAT(taken, StatusIs(StatusCode::kAlreadyExists, "t.u"));
+  CHECK_THAT(taken, StatusIs(StatusCode::kAlreadyExists,
+                             empty.engine() == Engine::kSqlite ? "t.u" : "\"t_u_key\""));
   CHECK(std::string(taken.status().message()).find("secret") == std::string::npos);
   CHECK_THAT(database->Run("INSERT INTO t VALUES (1, 'b', 1)"),
              StatusIs(StatusCode::kAlreadyExists));
@@ -132,8 +142,8 @@ TEST_CASE("Constraint failures have statuses of their own") {
 }
 
 TEST_CASE("A transaction that fails leaves nothing behind") {
-  testing::TempDir dir;
-  auto database = OpenIn(dir);
+  const EmptyDatabase empty(GENERATE(Engine::kSqlite, Engine::kPostgres));
+  auto database = empty.Open();
   REQUIRE_THAT(database->Run("CREATE TABLE t (id BIGINT PRIMARY KEY)"), IsOk());
   CHECK_THAT(database->InTransaction([](Transaction& transaction) -> absl::Status {
     REQUIRE_THAT(transaction.Run("INSERT INTO t VALUES (1)"), IsOk());
@@ -145,8 +155,8 @@ TEST_CASE("A transaction that fails leaves nothing behind") {
 }
 
 TEST_CASE("A failed statement fails its transaction, even where its error is passed over") {
-  testing::TempDir dir;
-  auto database = OpenIn(dir);
+  const EmptyDatabase empty(GENERATE(Engine::kSqlite, Engine::kPostgres));
+  auto database = empty.Open();
   REQUIRE_THAT(database->Run("CREATE TABLE t (id BIGINT PRIMARY KEY)"), IsOk());
   CHECK_THAT(database->InTransaction([](Transaction& transaction) -> absl::Status {
     REQUIRE_THAT(transaction.Run("INSERT INTO t VALUES (1)"), IsOk());
@@ -161,8 +171,8 @@ TEST_CASE("A failed statement fails its transaction, even where its error is pas
 }
 
 TEST_CASE("A bulk insert counts what it inserted, and skips taken keys when asked to") {
-  testing::TempDir dir;
-  auto database = OpenIn(dir);
+  const EmptyDatabase empty(GENERATE(Engine::kSqlite, Engine::kPostgres));
+  auto database = empty.Open();
   REQUIRE_THAT(database->Run("CREATE TABLE t (id BIGINT PRIMARY KEY, v TEXT)"), IsOk());
   Rows rows;
   for (int64_t i = 0; i < 1000; ++i) rows.push_back(Row({i, Value::Text(std::to_string(i))}));
@@ -187,8 +197,8 @@ TEST_CASE("A bulk insert counts what it inserted, and skips taken keys when aske
 }
 
 TEST_CASE("A snapshot does not see what commits beside it, and cannot write") {
-  testing::TempDir dir;
-  auto database = OpenIn(dir);
+  const EmptyDatabase empty(GENERATE(Engine::kSqlite, Engine::kPostgres));
+  auto database = empty.Open();
   REQUIRE_THAT(database->Run("CREATE TABLE t (id BIGINT PRIMARY KEY)"), IsOk());
   CHECK_THAT(database->InSnapshot([&](Transaction& snapshot) -> absl::Status {
     CHECK(RequireOk(snapshot.Query("SELECT COUNT(*) FROM t"))[0].Int(0) == 0);
@@ -204,8 +214,8 @@ TEST_CASE("A snapshot does not see what commits beside it, and cannot write") {
 }
 
 TEST_CASE("A database used inside its own transaction says so instead of waiting for itself") {
-  testing::TempDir dir;
-  auto database = OpenIn(dir);
+  const EmptyDatabase empty(GENERATE(Engine::kSqlite, Engine::kPostgres));
+  auto database = empty.Open();
   CHECK_THAT(
       database->InTransaction([&](Transaction&) { return database->Run("SELECT 1").status(); }),
       StatusIs(StatusCode::kFailedPrecondition, "inside a transaction"));
@@ -215,37 +225,34 @@ TEST_CASE("A database used inside its own transaction says so instead of waiting
 }
 
 TEST_CASE("Another program's lock is waited for between attempts, then reported") {
-  testing::TempDir dir;
-  auto holder = OpenIn(dir);
-  REQUIRE_THAT(holder->Run("CREATE TABLE t (id BIGINT PRIMARY KEY)"), IsOk());
+  const EmptyDatabase empty(GENERATE(Engine::kSqlite, Engine::kPostgres));
+  auto holder = empty.Open();
+  MakeRow(*holder);
   std::vector<absl::Duration> slept;
   DatabaseOptions options;
   options.busy_timeout = absl::ZeroDuration();
   options.max_attempts = 4;
   options.sleep = [&](absl::Duration delay) { slept.push_back(delay); };
-  auto database = OpenIn(dir, options);
-  int runs = 0;
-  REQUIRE_THAT(holder->InTransaction([&](Transaction&) -> absl::Status {
-    CHECK_THAT(database->InTransaction([&](Transaction&) {
-      ++runs;
-      return absl::OkStatus();
-    }),
-               StatusIs(StatusCode::kAborted, "locked"));
+  auto database = empty.Open(options);
+  REQUIRE_THAT(holder->InTransaction([&](Transaction& transaction) -> absl::Status {
+    RequireOk(transaction.Run("UPDATE t SET n = 1 WHERE id = 1"));
+    CHECK_THAT(database->Run("UPDATE t SET n = 2 WHERE id = 1"),
+               StatusIs(StatusCode::kAborted, "lock"));
     return absl::OkStatus();
   }),
                IsOk());
-  CHECK(runs == 0);
+  CHECK(RequireOk(database->Query("SELECT n FROM t"))[0].Int(0) == 1);
   REQUIRE(slept.size() == 3);
   CHECK(slept[0] >= absl::Milliseconds(1));
   CHECK(slept[2] <= absl::Milliseconds(8));
   CHECK(slept[2] > slept[0]);
-  CHECK_THAT(database->Run("INSERT INTO t VALUES (1)"), IsOk());
+  CHECK_THAT(database->Run("UPDATE t SET n = 2 WHERE id = 1"), IsOk());
 }
 
 TEST_CASE("A lock that goes away between attempts is taken") {
-  testing::TempDir dir;
-  auto holder = OpenIn(dir);
-  REQUIRE_THAT(holder->Run("CREATE TABLE t (id BIGINT PRIMARY KEY)"), IsOk());
+  const EmptyDatabase empty(GENERATE(Engine::kSqlite, Engine::kPostgres));
+  auto holder = empty.Open();
+  MakeRow(*holder);
   std::thread waiter;
   std::atomic<bool> release{false};
   std::atomic<bool> waited{false};
@@ -258,10 +265,12 @@ TEST_CASE("A lock that goes away between attempts is taken") {
     release.notify_all();
     std::this_thread::yield();
   };
-  auto database = OpenIn(dir, options);
+  auto database = empty.Open(options);
   absl::Status result = absl::UnknownError("not run");
-  REQUIRE_THAT(holder->InTransaction([&](Transaction&) -> absl::Status {
-    waiter = std::thread([&] { result = database->Run("INSERT INTO t VALUES (1)").status(); });
+  REQUIRE_THAT(holder->InTransaction([&](Transaction& transaction) -> absl::Status {
+    RequireOk(transaction.Run("UPDATE t SET n = 1 WHERE id = 1"));
+    waiter = std::thread(
+        [&] { result = database->Run("UPDATE t SET n = 2 WHERE id = 1").status(); });
     release.wait(false);
     return absl::OkStatus();
   }),
@@ -269,12 +278,12 @@ TEST_CASE("A lock that goes away between attempts is taken") {
   waiter.join();
   CHECK_THAT(result, IsOk());
   CHECK(waited);
-  CHECK(CountOf(*holder, "t") == 1);
+  CHECK(RequireOk(holder->Query("SELECT n FROM t"))[0].Int(0) == 2);
 }
 
 TEST_CASE("Transactions of many threads are serial, and failures among them undo only themselves") {
-  testing::TempDir dir;
-  auto database = OpenIn(dir);
+  const EmptyDatabase empty(GENERATE(Engine::kSqlite, Engine::kPostgres));
+  auto database = empty.Open();
   REQUIRE_THAT(database->Run("CREATE TABLE counter (n BIGINT)"), IsOk());
   REQUIRE_THAT(database->Run("INSERT INTO counter VALUES (0)"), IsOk());
   REQUIRE_THAT(database->Run("CREATE TABLE seen (n BIGINT PRIMARY KEY)"), IsOk());
@@ -315,8 +324,8 @@ TEST_CASE("Transactions of many threads are serial, and failures among them undo
 }
 
 TEST_CASE("A statement that ends the transaction behind its back is an error and changes nothing") {
-  testing::TempDir dir;
-  auto database = OpenIn(dir);
+  const EmptyDatabase empty(GENERATE(Engine::kSqlite, Engine::kPostgres));
+  auto database = empty.Open();
   REQUIRE_THAT(database->Run("CREATE TABLE t (id BIGINT PRIMARY KEY)"), IsOk());
   CHECK_THAT(database->InTransaction([](Transaction& transaction) {
     RequireOk(transaction.Run("INSERT INTO t VALUES (1)").status());
@@ -357,14 +366,14 @@ TEST_CASE("What was deleted is in no file once it is erased, which waits for rea
 }
 
 TEST_CASE("A closed database refuses everything and can be opened again") {
-  testing::TempDir dir;
-  auto database = OpenIn(dir);
+  const EmptyDatabase empty(GENERATE(Engine::kSqlite, Engine::kPostgres));
+  auto database = empty.Open();
   REQUIRE_THAT(database->Run("CREATE TABLE t (id BIGINT PRIMARY KEY)"), IsOk());
   database->Close();
   database->Close();
   CHECK_THAT(database->Run("SELECT 1"), StatusIs(StatusCode::kFailedPrecondition, "closed"));
   CHECK_THAT(database->Query("SELECT 1"), StatusIs(StatusCode::kFailedPrecondition, "closed"));
-  auto again = OpenIn(dir);
+  auto again = empty.Open();
   CHECK(CountOf(*again, "t") == 0);
 }
 

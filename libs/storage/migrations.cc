@@ -8,8 +8,25 @@
 namespace countersign::storage {
 namespace {
 
+// Any number that nothing else in the database locks.
+constexpr int64_t kMigrationLock = 0x636f756e746572;
+
+// Lets one process at a time through, until its transaction ends. SQLite has one writer anyway.
+// CREATE TABLE IF NOT EXISTS of two transactions at once can fail on PostgreSQL, and so needs it
+// too. Only this lock may be waited for without limit: a migration takes as long as it takes.
+absl::Status TakeTurn(const Database& database, Transaction& transaction) {
+  if (database.engine() != Engine::kPostgres) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const Rows limit, transaction.Query("SELECT current_setting('lock_timeout')"));
+  return transaction
+      .Pipeline({{"SELECT set_config('lock_timeout', '0', true)", {}},
+                 {"SELECT pg_advisory_xact_lock($1)", {kMigrationLock}},
+                 {"SELECT set_config('lock_timeout', $1, true)", {limit[0][0]}}})
+      .status();
+}
+
 absl::Status Apply(Database& database, const Migration& migration) {
-  absl::Status status = database.InTransaction([&](Transaction& transaction) -> absl::Status {
+  const auto body = [&](Transaction& transaction) -> absl::Status {
+    RETURN_IF_ERROR(TakeTurn(database, transaction));
     ASSIGN_OR_RETURN(const Rows applied,
                      transaction.Query("SELECT name FROM schema_migrations WHERE version = $1",
                                        {migration.version}));
@@ -20,14 +37,15 @@ absl::Status Apply(Database& database, const Migration& migration) {
                        "\": it belongs to another program"));
     }
     RETURN_IF_ERROR(transaction.RunScript(migration.sql));
-    if (database.engine() == Engine::kSqlite) {
-      RETURN_IF_ERROR(transaction.RunScript(migration.sqlite_sql));
-    }
+    RETURN_IF_ERROR(transaction.RunScript(
+        database.engine() == Engine::kSqlite ? migration.sqlite_sql : migration.postgres_sql));
     return transaction
         .Run("INSERT INTO schema_migrations (version, name) VALUES ($1, $2)",
              {migration.version, Value::Text(migration.name)})
         .status();
-  });
+  };
+  // What another process has committed meanwhile is seen after the turn.
+  const absl::Status status = database.InTransaction(body, Isolation::kReadCommitted);
   if (status.ok()) return status;
   return absl::Status(status.code(), absl::StrCat("migration ", migration.version, " (",
                                                   migration.name, "): ", status.message()));
@@ -42,10 +60,14 @@ absl::Status Migrate(Database& database, absl::Span<const Migration> migrations)
           absl::StrCat("migration ", i + 1, " is numbered ", migrations[i].version));
     }
   }
-  RETURN_IF_ERROR(database
-                      .Run("CREATE TABLE IF NOT EXISTS schema_migrations "
-                           "(version BIGINT PRIMARY KEY, name TEXT NOT NULL)")
-                      .status());
+  RETURN_IF_ERROR(database.InTransaction(
+      [&](Transaction& transaction) -> absl::Status {
+        RETURN_IF_ERROR(TakeTurn(database, transaction));
+        return transaction.RunScript(
+            "CREATE TABLE IF NOT EXISTS schema_migrations "
+            "(version BIGINT PRIMARY KEY, name TEXT NOT NULL)");
+      },
+      Isolation::kReadCommitted));
   ASSIGN_OR_RETURN(const Rows newest,
                    database.Query("SELECT COALESCE(MAX(version), 0) FROM schema_migrations"));
   if (newest[0].Int(0) > static_cast<int64_t>(migrations.size())) {

@@ -21,11 +21,13 @@ struct Migration {
   absl::string_view sql;
   // Statements for SQLite alone, run after those.
   absl::string_view sqlite_sql = "";
+  // Statements for PostgreSQL alone (partitions, index kinds), run after those.
+  absl::string_view postgres_sql = "";
 };
 
 // Applies those of `migrations` that the database does not have, each in a transaction of its own
 // that also notes it in the table schema_migrations(version, name). Safe to call from several
-// processes at once, and again.
+// processes at once (they take turns, however long a migration lasts), and again.
 // InvalidArgument when the versions have gaps; FailedPrecondition when the database was made by a
 // newer program or by one with other migrations; else what the database answered.
 absl::Status Migrate(Database& database, absl::Span<const Migration> migrations);

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "catch2/catch.hpp"
+#include "libs/storage/testing.h"
 #include "libs/testing/matchers.h"
-#include "libs/testing/temp_dir.h"
 
 namespace countersign::storage {
 namespace {
@@ -24,13 +24,9 @@ const Migration kFirst{
 const Migration kSecond{2, "owner", "ALTER TABLE keys ADD COLUMN owner TEXT",
                         "CREATE INDEX keys_owner ON keys (owner)"};
 
-std::unique_ptr<Database> OpenIn(const testing::TempDir& dir) {
-  return RequireOk(Database::Open("sqlite:" + dir.path() + "/db"));
-}
-
 TEST_CASE("Migrations are applied in order, each once") {
-  testing::TempDir dir;
-  auto database = OpenIn(dir);
+  const EmptyDatabase empty(GENERATE(Engine::kSqlite, Engine::kPostgres));
+  auto database = empty.Open();
   REQUIRE_THAT(Migrate(*database, {kFirst}), IsOk());
   REQUIRE_THAT(Migrate(*database, {kFirst, kSecond}), IsOk());
   REQUIRE_THAT(Migrate(*database, {kFirst, kSecond}), IsOk());
@@ -46,8 +42,8 @@ TEST_CASE("Migrations are applied in order, each once") {
 }
 
 TEST_CASE("A migration that fails half-way leaves nothing of itself") {
-  testing::TempDir dir;
-  auto database = OpenIn(dir);
+  const EmptyDatabase empty(GENERATE(Engine::kSqlite, Engine::kPostgres));
+  auto database = empty.Open();
   const Migration broken{2, "broken",
                          "CREATE TABLE half (id BIGINT); INSERT INTO missing VALUES (1)"};
   CHECK_THAT(Migrate(*database, {kFirst, broken}),
@@ -57,8 +53,8 @@ TEST_CASE("A migration that fails half-way leaves nothing of itself") {
 }
 
 TEST_CASE("A database of a newer or another program is refused") {
-  testing::TempDir dir;
-  auto database = OpenIn(dir);
+  const EmptyDatabase empty(GENERATE(Engine::kSqlite, Engine::kPostgres));
+  auto database = empty.Open();
   REQUIRE_THAT(Migrate(*database, {kFirst, kSecond}), IsOk());
   CHECK_THAT(Migrate(*database, {kFirst}), StatusIs(StatusCode::kFailedPrecondition, "newer"));
   const Migration other{1, "certificates", "SELECT 1"};
@@ -67,16 +63,16 @@ TEST_CASE("A database of a newer or another program is refused") {
 }
 
 TEST_CASE("Gaps in the numbers are refused before anything is run") {
-  testing::TempDir dir;
-  auto database = OpenIn(dir);
+  const EmptyDatabase empty(GENERATE(Engine::kSqlite, Engine::kPostgres));
+  auto database = empty.Open();
   CHECK_THAT(Migrate(*database, {kSecond}), StatusIs(StatusCode::kInvalidArgument, "numbered 2"));
   CHECK_THAT(database->Query("SELECT * FROM schema_migrations"), StatusIs(StatusCode::kInternal));
 }
 
 TEST_CASE("Several programs may migrate one database at the same time") {
-  testing::TempDir dir;
+  const EmptyDatabase empty(GENERATE(Engine::kSqlite, Engine::kPostgres));
   std::vector<std::unique_ptr<Database>> databases;
-  for (int i = 0; i < 4; ++i) databases.push_back(OpenIn(dir));
+  for (int i = 0; i < 4; ++i) databases.push_back(empty.Open());
   std::atomic<int> failed{0};
   std::vector<std::thread> threads;
   for (auto& database : databases) {

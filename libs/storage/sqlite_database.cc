@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <deque>
 #include <optional>
-#include <random>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -16,6 +15,7 @@
 #include "libs/base/file.h"
 #include "libs/base/mutex.h"
 #include "libs/base/status_macros.h"
+#include "libs/storage/backoff.h"
 #include "libs/storage/sqlite_connection.h"
 
 namespace countersign::storage {
@@ -23,12 +23,6 @@ namespace {
 
 // Transactions that share one commit, at most: bounds how long the first of them waits.
 constexpr size_t kMaxGroup = 256;
-
-absl::Duration Backoff(int attempt) {
-  thread_local std::minstd_rand random{std::random_device{}()};
-  const absl::Duration full = absl::Milliseconds(2) * (1 << std::min(attempt, 10));
-  return full * std::uniform_real_distribution<double>(0.5, 1.0)(random);
-}
 
 // Creates an empty file that only its owner reads. It must not be there when it is opened here:
 // closing a file drops this process's POSIX locks on it, SQLite's among them.
