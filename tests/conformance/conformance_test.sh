@@ -1,41 +1,18 @@
 #!/usr/bin/env bash
 # One real run of the suite, judged by programs that share no code with it: Go's sumdb for the log,
 # openssl for the signatures, npm's @sigstore/verify for the bundle. The last acts with nothing running.
-#
-#   conformance_test.sh COUNTERSIGN    (tools: install_tools.sh)
-set -euo pipefail
-
-countersign=$(realpath "$1")
-bin_dir=$TEST_SRCDIR/$TEST_WORKSPACE
-here=$bin_dir/tests/conformance
-tools=${COUNTERSIGN_TOOLS:-$HOME/.cache/countersign/tools}
-PATH=$tools/bin:$tools/go/bin:$tools/node/bin:$PATH
-work=$(mktemp -d "$TEST_TMPDIR/run.XXXXXX")
-data=$work/data
-suite=
-
-fail() {
-  echo "FAILED: $*" >&2
-  [ -f "$work/up.log" ] && tail -n 30 "$work/up.log" >&2
-  exit 1
-}
-trap 'fail "line $LINENO: $BASH_COMMAND"' ERR
-trap '[ -z "$suite" ] || kill -TERM "$suite" 2> /dev/null || true' EXIT
-
-for tool in tlog-check openssl node jq; do
-  command -v "$tool" > /dev/null || fail "$tool is missing: run scripts/install-tools"
-done
+source "$TEST_SRCDIR/$TEST_WORKSPACE/tests/conformance/peers.sh"
+require tlog-check openssl node jq
 [ -d "$tools/sigstore-js/node_modules/@sigstore/verify" ] \
   || fail "@sigstore/verify is missing: run scripts/install-tools"
+data=$work/data
 
 cs() { "$countersign" --data "$data" "$@"; }
 
 # --- The run ---------------------------------------------------------------------------------------
-mkfifo "$work/ready"
-"$countersign" --data "$data" up --any-port --bin-dir "$bin_dir" --origin conformance.example/log \
-  --ready-fd 9 > "$work/up.log" 2>&1 9> "$work/ready" &
-suite=$!
-grep -q ready "$work/ready" || fail "the suite did not start"
+start up "$countersign" --data "$data" up --any-port --bin-dir "$bin_dir" \
+  --origin conformance.example/log --ready-file "$work/ready"
+eventually up test -s "$work/ready" || fail "the suite did not start"
 endpoint() { jq -er ".$1" "$data/endpoints.json"; }
 
 # More entries than one tile holds, so that full and partial tiles of two levels are read.
@@ -77,9 +54,7 @@ if tlog "$vkey" "$work/wrong.json" "$work/ecdsa-p256-sha256.file.tlog-proof" 2> 
 fi
 
 # --- Nothing runs any more -----------------------------------------------------------------------------
-kill -TERM "$suite"
-wait "$suite" || fail "the suite stopped with $?"
-suite=
+stop up
 status=0
 cs keys list 2> "$work/refusal" || status=$?
 [ "$status" = 2 ] || fail "without a suite the exit code is $status"

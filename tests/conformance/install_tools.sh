@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the conformance tests run beside the suite, at the versions that go.sum and
-# package-lock.json pin: the Go checker as DIR/bin/tlog-check, Sigstore's verifier in DIR/sigstore-js.
+# Installs what the conformance tests and the benchmarks run beside the suite, at the versions that
+# go.mod, go.sum and package-lock.json pin: the programs of go/ as DIR/bin/NAME, Sigstore's verifier in
+# DIR/sigstore-js.
 #
 #   tests/conformance/install_tools.sh [DIR]     DIR defaults to $COUNTERSIGN_TOOLS
 #
@@ -20,12 +21,22 @@ up_to_date() {
   [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]
 }
 
-if ! up_to_date "$tools/tlog-check.stamp" "$here"/go/{go.mod,go.sum,main.go} \
-  || [ ! -x "$tools/bin/tlog-check" ]; then
-  echo "Building tlog-check"
-  (cd "$here/go" && GOFLAGS='-mod=readonly -trimpath -buildvcs=false' go build -o "$tools/bin/tlog-check" .)
-  echo "$wanted" > "$tools/tlog-check.stamp"
-fi
+# build NAME MODULE PACKAGE: a Go program, of the module in the folder MODULE, as DIR/bin/NAME.
+build() {
+  local name=$1 module=$2 package=$3 sources=()
+  mapfile -t sources < <(find "$module" -name '*.go' -o -name go.mod -o -name go.sum | LC_ALL=C sort)
+  if up_to_date "$tools/$name.stamp" "${sources[@]}" && [ -x "$tools/bin/$name" ]; then return; fi
+  echo "Building $name"
+  (cd "$module" && CGO_ENABLED=0 GOFLAGS='-mod=readonly -trimpath -buildvcs=false' \
+    go build -o "$tools/bin/$name" "$package")
+  echo "$wanted" > "$tools/$name.stamp"
+}
+
+build tlog-check "$here/go" ./tlog-check
+build witness-check "$here/go" ./witness-check
+build omniwitness "$here/omniwitness" github.com/transparency-dev/witness/cmd/omniwitness
+build tessera-log "$here/tessera" .
+build tessera-posix "$here/tessera" github.com/transparency-dev/tessera/cmd/conformance/posix
 
 if ! up_to_date "$tools/sigstore-js.stamp" "$here"/sigstore-js/{package.json,package-lock.json} \
   || [ ! -d "$tools/sigstore-js/node_modules/@sigstore/verify" ]; then

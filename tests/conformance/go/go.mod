@@ -1,5 +1,5 @@
 module countersign/tests/conformance
 
-go 1.18
+go 1.25.0
 
-require golang.org/x/mod v0.14.0
+require golang.org/x/mod v0.40.0
