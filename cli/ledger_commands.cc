@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "cli/commands.h"
 #include "cli/ledger_client.h"
+#include "cli/ledger_tlog_commands.h"
 #include "libs/base/bytes.h"
 #include "libs/base/file.h"
 #include "libs/base/status_macros.h"
@@ -101,13 +102,13 @@ absl::Status Get(Context& context, const LedgerOptions& options) {
   return absl::OkStatus();
 }
 
-absl::Status ListFrom(Context& context, const std::string& log, int64_t start, int count) {
+absl::Status List(Context& context, const LedgerOptions& options) {
   pb::ListEntriesRequest request;
-  request.set_log(log);
-  request.set_start_index(start);
+  ASSIGN_OR_RETURN(*request.mutable_log(), ChooseLog(context, options.log));
+  request.set_start_index(options.start);
   pb::ListEntriesResponse all;
-  while (all.entries_size() < count) {
-    request.set_page_size(count - all.entries_size());
+  while (all.entries_size() < options.count) {
+    request.set_page_size(options.count - all.entries_size());
     pb::ListEntriesResponse page;
     RETURN_IF_ERROR(CallLedger(context, &Stub::ListEntries, request, &page));
     for (pb::Entry& entry : *page.mutable_entries()) *all.add_entries() = std::move(entry);
@@ -130,18 +131,6 @@ absl::Status ListFrom(Context& context, const std::string& log, int64_t start, i
   }
   context.output.Table(rows);
   return absl::OkStatus();
-}
-
-absl::Status List(Context& context, const LedgerOptions& options) {
-  ASSIGN_OR_RETURN(const std::string log, ChooseLog(context, options.log));
-  return ListFrom(context, log, options.start, options.count);
-}
-
-absl::Status Tail(Context& context, const LedgerOptions& options) {
-  ASSIGN_OR_RETURN(const std::string name, ChooseLog(context, options.log));
-  ASSIGN_OR_RETURN(const pb::Log log, FetchLog(context, name));
-  const int64_t start = std::max<int64_t>(0, log.integrated_tree_size() - options.count);
-  return ListFrom(context, name, start, options.count);
 }
 
 absl::Status Checkpoint(Context& context, const LedgerOptions& options) {
@@ -280,14 +269,14 @@ void AddLedgerCommands(CLI::App& app, Context& context) {
   list->add_option("-n,--count", options->count, "How many")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  CLI::App* tail = AddCommand(*group, context, options, "tail", "List the last entries", Tail);
-  tail->add_option("-n,--count", options->count, "How many")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
   AddCommand(*group, context, options, "checkpoint", "Print the latest checkpoint", Checkpoint)
       ->add_flag("--unpublished", options->unpublished,
                  "The latest the log signed, even if it still gathers cosignatures");
   AddCommand(*group, context, options, "info", "Show the log, its key and its witnesses", Info);
+
+  AddLedgerTailCommand(*group, context);
+  AddLedgerFsckCommand(*group, context);
+  AddLedgerCopyCommands(*group, context);
 
   CLI::App* proof = group->add_subcommand("proof", "Fetch inclusion and consistency proofs");
   proof->require_subcommand(1);
