@@ -16,12 +16,22 @@
 
 namespace countersign::ledger {
 
+// Thread-safe.
 class Cosigner {
  public:
-  // The consistency proof from a tree size to another, as Ledger::ConsistencyProof. May be called
-  // from any thread, until the cosigner is destroyed.
+  // The consistency proof from a tree size to another, as Ledger::ConsistencyProof. Unavailable when
+  // the log cannot tell yet whether it holds the larger one.
   using ProofFn =
       std::function<absl::StatusOr<std::vector<merkle::Hash>>(uint64_t first, uint64_t second)>;
+
+  // The checkpoint with the cosignatures of a quorum added. Else:
+  //   Unavailable  the quorum was not reached: which witnesses are missing, and why; or the
+  //                cosigner was stopped
+  //   Aborted      nor was it here, but only because a witness was asked for the cosignature of a
+  //                larger head instead, or has given it already
+  //   DataLoss     a witness holds a checkpoint that this log has signed and that is not of the tree
+  //                here: this store is an old copy, and signing on would fork the log
+  using Done = std::function<void(absl::StatusOr<std::string>)>;
 
   // A witness as the log sees it.
   struct WitnessState {
@@ -35,19 +45,16 @@ class Cosigner {
 
   virtual ~Cosigner() = default;
 
-  // Returns `checkpoint`, the log's own signed note over `head`, with the cosignatures of a quorum
-  // of witnesses added. Blocks until the policy is satisfied or cannot be any more.
-  //
-  // Unavailable, saying which witnesses are missing and why, when the quorum was not reached.
-  // DataLoss when a witness holds a checkpoint that this log has signed and that is not of the tree
-  // here: this store is an old copy, and signing on would fork the log.
-  virtual absl::StatusOr<std::string> Cosign(const TreeHead& head, absl::string_view checkpoint,
-                                             const ProofFn& proof) = 0;
+  // Begins a round: asks witnesses to cosign `checkpoint`, the log's own signed note over `head`.
+  // Rounds overlap, each with a head no smaller than that of the one before, and may end in any
+  // order. `done` is called once, from any thread, perhaps before Start returns, and must not block.
+  // `proof` may be called from any thread until the cosigner is destroyed.
+  virtual void Start(const TreeHead& head, absl::string_view checkpoint, ProofFn proof,
+                     Done done) = 0;
 
-  // Ends a Cosign in progress soon, and every later one at once, with Unavailable.
+  // Ends the rounds in progress soon, and every later one at once, with Unavailable.
   virtual void Stop() = 0;
 
-  // Thread-safe.
   virtual std::vector<WitnessState> witnesses() const = 0;
 };
 

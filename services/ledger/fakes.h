@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "libs/base/mutex.h"
 #include "libs/base/status_macros.h"
 #include "libs/note/signed_note.h"
@@ -26,6 +27,7 @@ class FakeLogStore : public LogStore {
   // From now on, these calls fail with `status`, or work again when it is OK.
   void FailSequence(absl::Status status) { Set(&sequence_failure_, std::move(status)); }
   void FailIntegrate(absl::Status status) { Set(&integrate_failure_, std::move(status)); }
+  void FailFreeze(absl::Status status) { Set(&freeze_failure_, std::move(status)); }
   void FailPublish(absl::Status status) { Set(&publish_failure_, std::move(status)); }
 
   // Holds Sequence calls back, once they are counted.
@@ -39,12 +41,33 @@ class FakeLogStore : public LogStore {
     changed_.NotifyAll();
   }
 
+  // Holds Integrate calls back, once they are counted.
+  void BlockIntegrate() {
+    base::MutexLock lock(&mutex_);
+    integrate_blocked_ = true;
+  }
+  void UnblockIntegrate() {
+    base::MutexLock lock(&mutex_);
+    integrate_blocked_ = false;
+    changed_.NotifyAll();
+  }
+
+  // What PublishTime says from now on, instead of what is true.
+  void SetPublishTime(absl::Time time) {
+    base::MutexLock lock(&mutex_);
+    publish_time_ = time;
+  }
+
   // What PublishedCheckpoint says until the next Publish.
   void SetPublishedCheckpoint(std::string checkpoint) {
     base::MutexLock lock(&mutex_);
     published_ = std::make_shared<const std::string>(std::move(checkpoint));
   }
 
+  int integrate_calls() const {
+    base::MutexLock lock(&mutex_);
+    return integrate_calls_;
+  }
   int sequence_calls() const {
     base::MutexLock lock(&mutex_);
     return sequence_calls_;
@@ -66,15 +89,26 @@ class FakeLogStore : public LogStore {
   absl::StatusOr<TreeHead> Integrate() override {
     {
       base::MutexLock lock(&mutex_);
+      ++integrate_calls_;
+      changed_.Wait(&mutex_, [this] { return !integrate_blocked_; });
       RETURN_IF_ERROR(integrate_failure_);
     }
     return store_->Integrate();
   }
-  absl::Status Freeze() override { return store_->Freeze(); }
+  absl::Status Freeze() override {
+    {
+      base::MutexLock lock(&mutex_);
+      RETURN_IF_ERROR(freeze_failure_);
+    }
+    return store_->Freeze();
+  }
   bool shared() const override { return store_->shared(); }
   bool frozen() const override { return store_->frozen(); }
   uint64_t synchronisations() const override { return store_->synchronisations(); }
-  absl::Time PublishTime() const override { return store_->PublishTime(); }
+  absl::Time PublishTime() const override {
+    base::MutexLock lock(&mutex_);
+    return publish_time_.value_or(store_->PublishTime());
+  }
   absl::Status Publish(const TreeHead& head, absl::string_view checkpoint,
                        absl::Time time) override {
     {
@@ -82,6 +116,7 @@ class FakeLogStore : public LogStore {
       ++publish_calls_;
       RETURN_IF_ERROR(publish_failure_);
       published_ = nullptr;
+      publish_time_.reset();
     }
     return store_->Publish(head, checkpoint, time);
   }
@@ -115,8 +150,12 @@ class FakeLogStore : public LogStore {
   absl::Status sequence_failure_ ABSL_GUARDED_BY(mutex_);
   absl::Status integrate_failure_ ABSL_GUARDED_BY(mutex_);
   absl::Status publish_failure_ ABSL_GUARDED_BY(mutex_);
+  absl::Status freeze_failure_ ABSL_GUARDED_BY(mutex_);
   bool sequence_blocked_ ABSL_GUARDED_BY(mutex_) = false;
+  bool integrate_blocked_ ABSL_GUARDED_BY(mutex_) = false;
   SharedBytes published_ ABSL_GUARDED_BY(mutex_);
+  std::optional<absl::Time> publish_time_ ABSL_GUARDED_BY(mutex_);
+  int integrate_calls_ ABSL_GUARDED_BY(mutex_) = 0;
   int sequence_calls_ ABSL_GUARDED_BY(mutex_) = 0;
   int publish_calls_ ABSL_GUARDED_BY(mutex_) = 0;
 };
@@ -133,15 +172,34 @@ class FakeCosigner : public Cosigner {
     base::MutexLock lock(&mutex_);
     failure_ = std::move(status);
   }
-  // Holds Cosign calls back, once they are counted.
+  // Holds rounds back, once they are counted.
   void Block() {
     base::MutexLock lock(&mutex_);
     blocked_ = true;
   }
   void Unblock() {
+    {
+      base::MutexLock lock(&mutex_);
+      blocked_ = false;
+    }
+    AnswerAll();
+  }
+  // The sizes of the rounds held back, in their order.
+  std::vector<uint64_t> held() const {
     base::MutexLock lock(&mutex_);
-    blocked_ = false;
-    changed_.NotifyAll();
+    std::vector<uint64_t> sizes;
+    for (const Held& round : held_) sizes.push_back(round.size);
+    return sizes;
+  }
+  // Ends the round held back at this place in held().
+  void Answer(size_t place, absl::Status status = absl::OkStatus()) {
+    Held round;
+    {
+      base::MutexLock lock(&mutex_);
+      round = std::move(held_.at(place));
+      held_.erase(held_.begin() + static_cast<ptrdiff_t>(place));
+    }
+    round.done(status.ok() ? Cosigned(round.checkpoint) : absl::StatusOr<std::string>(status));
   }
   int calls() const {
     base::MutexLock lock(&mutex_);
@@ -152,21 +210,23 @@ class FakeCosigner : public Cosigner {
     return last_round_;
   }
 
-  absl::StatusOr<std::string> Cosign(const TreeHead& head, absl::string_view checkpoint,
-                                     const ProofFn& proof) override {
-    base::MutexLock lock(&mutex_);
-    ++calls_;
-    last_round_ = {head, proof};
-    changed_.Wait(&mutex_, [this] { return !blocked_ || stopped_; });
-    if (stopped_) return absl::UnavailableError("the ledger is stopping");
-    RETURN_IF_ERROR(failure_);
-    return std::string(checkpoint) +
-           note::FormatSignatureLine({"witness.example", 7, "not a real signature"});
+  void Start(const TreeHead& head, absl::string_view checkpoint, ProofFn proof,
+             Done done) override {
+    {
+      base::MutexLock lock(&mutex_);
+      ++calls_;
+      last_round_ = {head, std::move(proof)};
+      held_.push_back({head.size, std::string(checkpoint), std::move(done)});
+      if (blocked_ && !stopped_) return;
+    }
+    AnswerAll();
   }
   void Stop() override {
-    base::MutexLock lock(&mutex_);
-    stopped_ = true;
-    changed_.NotifyAll();
+    {
+      base::MutexLock lock(&mutex_);
+      stopped_ = true;
+    }
+    AnswerAll();
   }
   std::vector<WitnessState> witnesses() const override {
     base::MutexLock lock(&mutex_);
@@ -175,13 +235,39 @@ class FakeCosigner : public Cosigner {
   }
 
  private:
+  struct Held {
+    uint64_t size = 0;
+    std::string checkpoint;
+    Done done;
+  };
+
+  // Each time with another line, as a fresh cosignature has another time.
+  std::string Cosigned(const std::string& checkpoint) {
+    base::MutexLock lock(&mutex_);
+    return checkpoint + note::FormatSignatureLine({"witness.example", 7,
+                                                   absl::StrCat("not a signature ", ++cosigned_)});
+  }
+  void AnswerAll() {
+    std::vector<Held> rounds;
+    absl::Status status;
+    {
+      base::MutexLock lock(&mutex_);
+      rounds.swap(held_);
+      status = stopped_ ? absl::UnavailableError("the ledger is stopping") : failure_;
+    }
+    for (Held& round : rounds) {
+      round.done(status.ok() ? Cosigned(round.checkpoint) : absl::StatusOr<std::string>(status));
+    }
+  }
+
   mutable base::Mutex mutex_;
-  base::CondVar changed_;
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
   bool blocked_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   int calls_ ABSL_GUARDED_BY(mutex_) = 0;
+  int cosigned_ ABSL_GUARDED_BY(mutex_) = 0;
   Round last_round_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Held> held_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace countersign::ledger

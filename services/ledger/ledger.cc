@@ -1,6 +1,7 @@
 #include "services/ledger/ledger.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -10,9 +11,32 @@
 #include "libs/merkle/proof_builder.h"
 #include "libs/note/checkpoint.h"
 #include "libs/note/signed_note.h"
+#include "libs/runtime/error_details.h"
 
 namespace countersign::ledger {
 namespace {
+
+// What a caller that the queue has no room for is told to wait.
+constexpr absl::Duration kMinRetryAfter = absl::Milliseconds(50);
+constexpr absl::Duration kMaxRetryAfter = absl::Seconds(5);
+// A disk is not emptied in a moment.
+constexpr absl::Duration kDiskFullRetryAfter = absl::Seconds(30);
+
+absl::Status FrozenError() {
+  return runtime::AttachReason(
+      absl::FailedPreconditionError("the log is frozen: it takes no more entries, but what it holds "
+                                    "is served for ever; append to another log"),
+      "LOG_FROZEN");
+}
+
+// Why the store did not take a batch, in words for its callers.
+absl::Status Explain(const absl::Status& status) {
+  if (absl::IsResourceExhausted(status)) {
+    return runtime::AttachRetryAfter(runtime::AttachReason(status, "DISK_FULL"),
+                                     kDiskFullRetryAfter);
+  }
+  return absl::IsFailedPrecondition(status) ? FrozenError() : status;
+}
 
 absl::Status CheckEntries(const std::vector<absl::string_view>& entries) {
   if (entries.empty()) return absl::InvalidArgumentError("no entry given");
@@ -40,7 +64,30 @@ Ledger::Ledger(const Options& options, std::unique_ptr<LogStore> store,
     : options_(options),
       store_(std::move(store)),
       signer_(std::move(signer)),
-      cosigner_(std::move(cosigner)) {}
+      signed_("the entries are in the log but not in a signed tree in time", options.clock),
+      publisher_({.origin = options.origin,
+                  .publish_interval = options.publish_interval,
+                  .republish_interval = options.republish_interval,
+                  .retry = options.cosign_retry,
+                  .clock = options.clock},
+                 store_.get(), signer_->verifier(), std::move(cosigner), PublisherCallbacks()) {}
+
+Publisher::Callbacks Ledger::PublisherCallbacks() {
+  return {.proof = [this](uint64_t first,
+                          uint64_t second) { return ConsistencyProof(first, second); },
+          .confirmed =
+              [this] {
+                base::MutexLock lock(&mutex_);
+                integrator_wake_.NotifyOne();
+              },
+          .follow =
+              [this] {
+                base::MutexLock lock(&mutex_);
+                follow_now_ = true;
+                integrator_wake_.NotifyOne();
+              },
+          .lost = [this](const absl::Status& status) { Lose(status); }};
+}
 
 absl::StatusOr<std::unique_ptr<Ledger>> Ledger::Start(const Options& options,
                                                       std::unique_ptr<LogStore> store,
@@ -51,67 +98,22 @@ absl::StatusOr<std::unique_ptr<Ledger>> Ledger::Start(const Options& options,
   RETURN_IF_ERROR(ledger->Recover());
   ledger->sequencer_ = std::thread([raw = ledger.get()] { raw->SequenceLoop(); });
   ledger->integrator_ = std::thread([raw = ledger.get()] { raw->IntegrateLoop(); });
-  ledger->publisher_ = std::thread([raw = ledger.get()] { raw->PublishLoop(); });
   return ledger;
 }
 
 absl::Status Ledger::Recover() {
+  // In this order: other ledgers on the store may go on meanwhile, but what was published first was
+  // durable before.
+  const SharedBytes shown = store_->PublishedCheckpoint();
   ASSIGN_OR_RETURN(const TreeHead head, store_->Integrate());
-  RETURN_IF_ERROR(CheckPublished(head));
-  ASSIGN_OR_RETURN(SignedTreeHead tree, Sign(head));
-  SignedTreeHead published;
-  if (const SharedBytes checkpoint = store_->PublishedCheckpoint(); !checkpoint->empty()) {
-    ASSIGN_OR_RETURN(const note::Checkpoint parsed, note::ParseSignedCheckpoint(*checkpoint));
-    published = {{parsed.size, parsed.root}, checkpoint};
-    // A power cut may have taken its partial tiles.
-    RETURN_IF_ERROR(store_->Publish(published.head, *checkpoint, store_->PublishTime()));
+  ASSIGN_OR_RETURN(const SignedTreeHead tree, Sign(head));
+  {
+    base::MutexLock lock(&mutex_);
+    sequenced_size_ = head.size;
+    signed_size_ = head.size;
   }
-  base::MutexLock lock(&mutex_);
-  sequenced_size_ = head.size;
-  signed_ = std::move(tree);
-  confirmed_ = published.checkpoint == nullptr;
-  published_ = std::move(published);
-  return absl::OkStatus();
-}
-
-absl::Status Ledger::CheckPublished(const TreeHead& head) const {
-  const SharedBytes checkpoint = store_->PublishedCheckpoint();
-  if (checkpoint->empty()) return absl::OkStatus();
-  const absl::StatusOr<note::Checkpoint> published = note::ParseSignedCheckpoint(*checkpoint);
-  const auto damaged = [](absl::string_view what) {
-    return absl::DataLossError(
-        absl::StrCat(what, ": signing on would fork the log; restore the data folder as it was"));
-  };
-  if (!published.ok()) {
-    return damaged(absl::StrCat("the published checkpoint cannot be read (",
-                                published.status().message(), ")"));
-  }
-  if (published->origin != options_.origin) {
-    return absl::FailedPreconditionError(absl::StrCat("the data folder holds the log ",
-                                                      published->origin, ", not ", options_.origin,
-                                                      ": choose the right folder or origin"));
-  }
-  if (const auto opened =
-          note::OpenCheckpoint(*checkpoint, options_.origin, {&signer_->verifier(), 1});
-      !opened.ok()) {
-    return damaged(absl::StrCat("the published checkpoint does not bear this log's signature (",
-                                opened.status().message(), ")"));
-  }
-  if (published->size > head.size) {
-    return damaged(absl::StrCat("the log published a checkpoint of size ", published->size,
-                                " but its data folder holds ", head.size, " entries"));
-  }
-  if (published->size == 0) return absl::OkStatus();
-  // The tree as it was then must have the root that was published then.
-  const std::vector<merkle::NodeId> nodes = merkle::RootNodes(published->size);
-  ASSIGN_OR_RETURN(const std::vector<merkle::Hash> hashes, store_->ReadNodes(nodes));
-  if (merkle::FoldRoot(hashes) != published->root) {
-    return damaged(
-        absl::StrCat("the entries do not lead to the root that the log published for "
-                     "size ",
-                     published->size));
-  }
-  return absl::OkStatus();
+  signed_.Set(tree);
+  return publisher_.Start(tree, shown);
 }
 
 absl::StatusOr<SignedTreeHead> Ledger::Sign(const TreeHead& head) const {
@@ -130,25 +132,50 @@ void Ledger::Stop() {
     if (stopped_.ok()) {
       stopped_ = absl::UnavailableError("the ledger is stopping: try again elsewhere or later");
     }
+    sequencer_wake_.NotifyAll();
+    integrator_wake_.NotifyAll();
   }
-  cosigner_->Stop();
-  sequencer_wake_.NotifyAll();
-  integrator_wake_.NotifyAll();
-  publisher_wake_.NotifyAll();
-  for (std::thread* thread : {&sequencer_, &integrator_, &publisher_}) {
+  for (std::thread* thread : {&sequencer_, &integrator_}) {
     if (thread->joinable()) thread->join();
   }
-  std::deque<CallPtr> left;
+  publisher_.Stop();
+  const absl::Status left =
+      absl::DeadlineExceededError("the entries are in the log, but the ledger stopped before they "
+                                  "reached the wanted level: ask again later");
+  signed_.Close(left);
+  publisher_.published().Close(left);
+}
+
+void Ledger::Lose(const absl::Status& status) {
   {
     base::MutexLock lock(&mutex_);
-    for (std::deque<CallPtr>* queue : {&waiting_integrated_, &waiting_cosigned_}) {
-      std::move(queue->begin(), queue->end(), std::back_inserter(left));
-      queue->clear();
-    }
+    stopped_ = status;
+    integrator_wake_.NotifyOne();
   }
-  Fail(std::move(left),
-       absl::DeadlineExceededError("the entries are in the log, but the ledger stopped before they "
-                                   "reached the wanted level: ask again later"));
+  signed_.Close(status);
+  publisher_.Lose(status);
+}
+
+absl::Status Ledger::RefuseAppend(const Call& call) const {
+  RETURN_IF_ERROR(stopped_);
+  if (freezing_ || store_->frozen()) return FrozenError();
+  const size_t waiting = signed_.waiting() + publisher_.published().waiting();
+  if (queued_entries_ + call.entries.size() <= options_.max_queued_entries &&
+      held_bytes_ + call.bytes <= options_.max_held_bytes && waiting < options_.max_waiting) {
+    return absl::OkStatus();
+  }
+  // By then what is queued now will be sequenced.
+  const absl::Duration drained =
+      entries_per_second_ > 0
+          ? absl::Seconds(static_cast<double>(queued_entries_) / entries_per_second_)
+          : absl::Seconds(1);
+  return runtime::AttachRetryAfter(
+      runtime::AttachReason(
+          absl::ResourceExhaustedError(absl::StrCat(
+              "the log's queue is full (", queued_entries_, " entries wait to be sequenced, ",
+              waiting, " calls for a checkpoint): try again in a moment")),
+          "QUEUE_FULL"),
+      std::clamp(drained, kMinRetryAfter, kMaxRetryAfter));
 }
 
 void Ledger::Append(std::vector<absl::string_view> entries, Level level, absl::Time deadline,
@@ -168,21 +195,13 @@ void Ledger::Append(std::vector<absl::string_view> entries, Level level, absl::T
   absl::Status refused;
   {
     base::MutexLock lock(&mutex_);
-    if (!stopped_.ok()) {
-      refused = stopped_;
-    } else if (queued_entries_ + call->entries.size() > options_.max_queued_entries ||
-               held_bytes_ + call->bytes > options_.max_held_bytes ||
-               waiting_integrated_.size() + waiting_cosigned_.size() >= options_.max_waiting) {
-      refused = absl::ResourceExhaustedError(absl::StrCat(
-          "the log's queue is full (", queued_entries_, " entries wait to be sequenced, ",
-          waiting_integrated_.size() + waiting_cosigned_.size(),
-          " calls for a checkpoint): try again in a moment"));
-    } else {
+    refused = RefuseAppend(*call);
+    if (refused.ok()) {
       queued_entries_ += call->entries.size();
       held_bytes_ += call->bytes;
       // Whoever answers the call lets go of its bytes.
       call->done = [this, bytes = call->bytes,
-                    done = std::move(call->done)](absl::StatusOr<Appended> result) {
+                    done = std::move(call->done)](absl::StatusOr<Appended> result) mutable {
         {
           base::MutexLock lock(&mutex_);
           held_bytes_ -= bytes;
@@ -199,22 +218,55 @@ void Ledger::Append(std::vector<absl::string_view> entries, Level level, absl::T
   }
 }
 
+absl::Status Ledger::Freeze() {
+  base::MutexLock lock(&mutex_);
+  if (store_->frozen()) return absl::OkStatus();
+  RETURN_IF_ERROR(stopped_);
+  freezing_ = true;
+  sequencer_wake_.NotifyOne();
+  while (freezing_) freeze_done_.Wait(&mutex_);
+  return store_->frozen() ? absl::OkStatus() : freeze_status_;
+}
+
+void Ledger::FreezeStore() {
+  absl::Status status;
+  {
+    base::MutexLock lock(&mutex_);
+    status = stopped_;
+  }
+  if (status.ok()) status = store_->Freeze();
+  if (!status.ok()) {
+    base::Log(base::Severity::kError, "cannot freeze the log", {{"error", status.ToString()}});
+  }
+  base::MutexLock lock(&mutex_);
+  freezing_ = false;
+  freeze_status_ = status;
+  freeze_done_.NotifyAll();
+}
+
 void Ledger::SequenceLoop() {
   while (true) {
     std::vector<CallPtr> batch;
+    bool freeze;
     {
       base::MutexLock lock(&mutex_);
-      while (queued_.empty() && !stopping_) sequencer_wake_.Wait(&mutex_);
-      if (queued_.empty()) return;
+      while (queued_.empty() && !freezing_ && !stopping_) sequencer_wake_.Wait(&mutex_);
+      freeze = queued_.empty() && freezing_;
+      if (queued_.empty() && !freeze) return;
       size_t bytes = 0;
-      do {
+      while (!queued_.empty() &&
+             (batch.empty() || bytes + queued_.front()->bytes <= options_.max_batch_bytes)) {
         bytes += queued_.front()->bytes;
         queued_entries_ -= queued_.front()->entries.size();
         batch.push_back(std::move(queued_.front()));
         queued_.pop_front();
-      } while (!queued_.empty() && bytes + queued_.front()->bytes <= options_.max_batch_bytes);
+      }
     }
-    SequenceBatch(std::move(batch));
+    if (freeze) {
+      FreezeStore();
+    } else {
+      SequenceBatch(std::move(batch));
+    }
   }
 }
 
@@ -225,22 +277,21 @@ void Ledger::SequenceBatch(std::vector<CallPtr> batch) {
       entries.push_back({call->result.leaf_hashes[i], call->entries[i]});
     }
   }
+  const auto begin_time = std::chrono::steady_clock::now();
   absl::StatusOr<std::vector<LogStore::Placement>> placements = store_->Sequence(entries);
   if (!placements.ok()) {
     base::Log(
         base::Severity::kError, "cannot append to the log",
         {{"error", placements.status().ToString()}, {"entries", absl::StrCat(entries.size())}});
-    if (absl::IsDataLoss(placements.status())) {
-      base::MutexLock lock(&mutex_);
-      stopped_ = placements.status();
-      integrator_wake_.NotifyOne();
-      publisher_wake_.NotifyOne();
-    }
-    for (const CallPtr& call : batch) call->done(placements.status());
+    if (absl::IsDataLoss(placements.status())) Lose(placements.status());
+    const absl::Status refused = Explain(placements.status());
+    for (const CallPtr& call : batch) call->done(refused);
     return;
   }
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin_time;
 
   uint64_t size = 0;
+  uint64_t wanted = 0;
   size_t next = 0;
   for (const CallPtr& call : batch) {
     const auto begin = placements->begin() + static_cast<ptrdiff_t>(next);
@@ -250,213 +301,138 @@ void Ledger::SequenceBatch(std::vector<CallPtr> batch) {
       call->needed_size = std::max(call->needed_size, placement.index + 1);
     }
     size = std::max(size, call->needed_size);
+    if (call->level != Level::kSequenced) wanted = std::max(wanted, call->needed_size);
   }
   bool wake;
   {
     base::MutexLock lock(&mutex_);
+    const double rate = static_cast<double>(entries.size()) / std::max(took.count(), 1e-6);
+    entries_per_second_ =
+        entries_per_second_ == 0 ? rate : 0.8 * entries_per_second_ + 0.2 * rate;
     sequenced_size_ = std::max(sequenced_size_, size);
-    for (CallPtr& call : batch) {
-      if (call->level != Level::kSequenced) waiting_integrated_.push_back(std::move(call));
-    }
-    wake = integrator_idle_ || !waiting_integrated_.empty();
+    wanted_size_ = std::max(wanted_size_, wanted);
+    wake = integrator_idle_ || wanted_size_ > signed_size_;
   }
   if (wake) integrator_wake_.NotifyOne();
   for (CallPtr& call : batch) {
-    if (call != nullptr) call->done(std::move(call->result));
+    if (call->level == Level::kSequenced) {
+      call->done(std::move(call->result));
+    } else {
+      Await(std::move(call));
+    }
   }
 }
 
-std::deque<Ledger::CallPtr> Ledger::TakeReady(std::deque<CallPtr>* waiting, uint64_t size) {
-  // Not in order of size: a duplicate waits for less than the call before it.
-  std::deque<CallPtr> ready;
-  const auto split =
-      std::stable_partition(waiting->begin(), waiting->end(),
-                            [size](const CallPtr& call) { return call->needed_size > size; });
-  std::move(split, waiting->end(), std::back_inserter(ready));
-  waiting->erase(split, waiting->end());
-  return ready;
-}
-
-void Ledger::Release(std::deque<CallPtr> ready, const SignedTreeHead& tree) {
-  for (CallPtr& call : ready) {
-    call->result.tree = tree;
+void Ledger::Await(CallPtr call) {
+  const Level level = call->level;
+  const uint64_t size = call->needed_size;
+  const absl::Time deadline = call->deadline;
+  AwaitedTree::Done done = [call = std::move(call)](absl::StatusOr<SignedTreeHead> tree) {
+    if (!tree.ok()) return call->done(tree.status());
+    call->result.tree = *std::move(tree);
     call->done(std::move(call->result));
+  };
+  if (level == Level::kIntegrated) {
+    signed_.Await(size, deadline, std::move(done));
+  } else {
+    publisher_.Await(size, deadline, std::move(done));
   }
 }
 
-void Ledger::Fail(std::deque<CallPtr> calls, const absl::Status& status) {
-  for (const CallPtr& call : calls) call->done(status);
-}
-
-std::deque<Ledger::CallPtr> Ledger::TakeExpired() {
-  const absl::Time now = options_.clock->Now();
-  std::deque<CallPtr> expired;
-  const auto split =
-      std::stable_partition(waiting_cosigned_.begin(), waiting_cosigned_.end(),
-                            [now](const CallPtr& call) { return call->deadline > now; });
-  std::move(split, waiting_cosigned_.end(), std::back_inserter(expired));
-  waiting_cosigned_.erase(split, waiting_cosigned_.end());
-  return expired;
+bool Ledger::WaitToIntegrate() {
+  base::MutexLock lock(&mutex_);
+  const auto ended = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return stopping_ || absl::IsDataLoss(stopped_);
+  };
+  const auto due = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return ended() || follow_now_ || sequenced_size_ > signed_size_;
+  };
+  integrator_idle_ = true;
+  if (store_->shared()) {
+    integrator_wake_.WaitFor(&mutex_, options_.follow_interval, due);
+  } else {
+    integrator_wake_.Wait(&mutex_, due);
+  }
+  integrator_idle_ = false;
+  if (wanted_size_ <= signed_size_ && !follow_now_) {
+    integrator_wake_.WaitFor(&mutex_, options_.integrate_interval, [&] {
+      return ended() || follow_now_ || wanted_size_ > signed_size_;
+    });
+  }
+  follow_now_ = false;
+  // What is sequenced is durable: the next start integrates it.
+  return !ended();
 }
 
 void Ledger::IntegrateLoop() {
-  while (true) {
-    absl::Status refused;
-    std::deque<CallPtr> waiting;
-    {
-      base::MutexLock lock(&mutex_);
-      while (
-          !stopping_ && !absl::IsDataLoss(stopped_) &&
-          (!confirmed_ || (sequenced_size_ <= signed_.head.size && waiting_integrated_.empty()))) {
-        integrator_idle_ = true;
-        integrator_wake_.Wait(&mutex_);
-        integrator_idle_ = false;
-      }
-      if (waiting_integrated_.empty()) {
-        integrator_wake_.WaitFor(&mutex_, options_.integrate_interval, [this] {
-          return stopping_ || absl::IsDataLoss(stopped_) || !waiting_integrated_.empty();
-        });
-      }
-      // What is sequenced is durable: the next start integrates it.
-      if (stopping_) return;
-      if (absl::IsDataLoss(stopped_)) {
-        refused = stopped_;
-        while (!stopping_ && waiting_integrated_.empty()) integrator_wake_.Wait(&mutex_);
-        waiting.swap(waiting_integrated_);
-      }
+  while (WaitToIntegrate()) {
+    const absl::Status status = IntegrateOnce();
+    if (status.ok()) continue;
+    if (absl::IsDataLoss(status)) return Lose(status);
+    base::MutexLock lock(&mutex_);
+    integrator_wake_.WaitFor(&mutex_, options_.integrate_retry, [this] {
+      return stopping_ || absl::IsDataLoss(stopped_);
+    });
+  }
+}
+
+absl::Status Ledger::IntegrateOnce() {
+  const absl::Status clock = publisher_.CheckClock();
+  const bool may_sign = clock.ok() && publisher_.confirmed();
+  if (may_sign || store_->shared()) {
+    const absl::StatusOr<TreeHead> head = store_->Integrate();
+    if (head.ok() && store_->shared()) {
+      const absl::Status followed = publisher_.Follow(*head);
+      if (absl::IsDataLoss(followed)) return followed;
+      if (head->size == signed_.tree().head.size) return absl::OkStatus();
     }
-    if (!refused.ok()) {
-      Fail(std::move(waiting), refused);
-      continue;
-    }
-    absl::StatusOr<TreeHead> head = store_->Integrate();
-    absl::StatusOr<SignedTreeHead> tree =
-        head.ok() ? Sign(*head) : absl::StatusOr<SignedTreeHead>(head.status());
-    if (!tree.ok()) {
-      base::Log(base::Severity::kError, "cannot integrate: trying again",
-                {{"error", tree.status().ToString()}});
+    if (!head.ok() || may_sign) {
+      absl::StatusOr<SignedTreeHead> tree =
+          head.ok() ? Sign(*head) : absl::StatusOr<SignedTreeHead>(head.status());
+      if (!tree.ok()) return IntegrationFailed(tree.status());
       {
         base::MutexLock lock(&mutex_);
-        waiting.swap(waiting_integrated_);
+        signed_size_ = tree->head.size;
+        sequenced_size_ = std::max(sequenced_size_, tree->head.size);
       }
-      Fail(std::move(waiting), absl::DeadlineExceededError(absl::StrCat(
-                                   "the entries are in the log but cannot be integrated yet (",
-                                   tree.status().message(), "): ask again later")));
-      base::MutexLock lock(&mutex_);
-      integrator_wake_.WaitFor(&mutex_, options_.integrate_retry, [this] { return stopping_; });
-      continue;
+      publisher_.Offer(*tree);
+      signed_.SetProblem("");
+      signed_.Set(*std::move(tree));
+      return absl::OkStatus();
     }
-    std::deque<CallPtr> ready;
-    {
-      base::MutexLock lock(&mutex_);
-      signed_ = *tree;
-      for (CallPtr& call : TakeReady(&waiting_integrated_, tree->head.size)) {
-        std::deque<CallPtr>& next = call->level == Level::kCosigned ? waiting_cosigned_ : ready;
-        next.push_back(std::move(call));
-      }
-    }
-    publisher_wake_.NotifyOne();
-    Release(std::move(ready), *tree);
   }
-}
-
-void Ledger::PublishLoop() {
-  absl::Time last = absl::InfinitePast();
-  bool failed = false;
-  while (true) {
-    SignedTreeHead tree;
-    std::deque<CallPtr> expired;
-    std::deque<CallPtr> ready;
-    SignedTreeHead published;
-    std::string problem;
-    bool confirmed;
-    absl::Status refused;
-    {
-      base::MutexLock lock(&mutex_);
-      const auto due = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-        const bool fresh = !confirmed_ || published_.checkpoint == nullptr ||
-                           signed_.head.size > published_.head.size;
-        return stopping_ || !waiting_cosigned_.empty() || (fresh && !absl::IsDataLoss(stopped_));
-      };
-      publisher_wake_.Wait(&mutex_, due);
-      // Nobody waits, or trying at once would be in vain: let more gather first.
-      const absl::Duration pause =
-          failed ? options_.cosign_retry : last + options_.publish_interval - options_.clock->Now();
-      if (pause > absl::ZeroDuration()) {
-        publisher_wake_.WaitFor(&mutex_, std::min(pause, absl::Seconds(10)), [&] {
-          return stopping_ || (!failed && !waiting_cosigned_.empty());
-        });
-      }
-      if (stopping_) return;
-      if (absl::IsDataLoss(stopped_)) {
-        // Nothing is signed off any more; who waits for it learns why.
-        refused = stopped_;
-        expired.swap(waiting_cosigned_);
-      } else {
-        expired = TakeExpired();
-      }
-      problem = cosign_problem_;
-      published = published_;
-      ready =
-          TakeReady(&waiting_cosigned_, published.checkpoint == nullptr ? 0 : published.head.size);
-      tree = signed_;
-      confirmed = confirmed_;
+  if (!clock.ok()) {
+    const absl::Status late = absl::DeadlineExceededError(
+        absl::StrCat("the entries are in the log but not in a signed tree: ", clock.message()));
+    for (AwaitedTree* tree : {&signed_, &publisher_.published()}) {
+      tree->SetProblem(std::string(clock.message()));
+      tree->FailWithoutDeadline(late);
     }
-    Fail(std::move(expired),
-         !refused.ok() ? refused
-                       : absl::DeadlineExceededError(absl::StrCat(
-                             "the entries are in the log but their checkpoint is not cosigned in "
-                             "time",
-                             problem.empty() ? "" : ": ", problem)));
-    Release(std::move(ready), published);
-    if (!refused.ok()) continue;
-    if (confirmed && published.checkpoint != nullptr && tree.head.size <= published.head.size) {
-      continue;
-    }
-
-    last = options_.clock->Now();
-    const absl::Status status = PublishOnce(tree);
-    failed = !status.ok();
-    // Once a reason: the tries go on for as long as the witnesses are away.
-    if (failed && status.message() != problem) {
-      base::Log(base::Severity::kWarning, "cannot publish a checkpoint: trying again",
-                {{"size", absl::StrCat(tree.head.size)}, {"error", status.ToString()}});
-    }
-    base::MutexLock lock(&mutex_);
-    cosign_problem_ = failed ? std::string(status.message()) : "";
-    confirmed_ = true;
-    if (absl::IsDataLoss(status)) stopped_ = status;
-    integrator_wake_.NotifyOne();
+    return clock;
   }
-}
-
-absl::Status Ledger::PublishOnce(const SignedTreeHead& tree) {
-  ASSIGN_OR_RETURN(std::string cosigned, cosigner_->Cosign(tree.head, *tree.checkpoint,
-                                                           [this](uint64_t first, uint64_t second) {
-                                                             return ConsistencyProof(first, second);
-                                                           }));
-  RETURN_IF_ERROR(store_->Publish(tree.head, cosigned, options_.clock->Now()));
-  const SignedTreeHead published{tree.head,
-                                 std::make_shared<const std::string>(std::move(cosigned))};
-  std::deque<CallPtr> ready;
-  {
-    base::MutexLock lock(&mutex_);
-    published_ = published;
-    ready = TakeReady(&waiting_cosigned_, published.head.size);
-  }
-  Release(std::move(ready), published);
+  signed_.SetProblem("the log has just started and waits for what its witnesses have seen of it");
+  base::MutexLock lock(&mutex_);
+  integrator_wake_.WaitFor(&mutex_, options_.integrate_retry, [this] {
+    return stopping_ || absl::IsDataLoss(stopped_) || publisher_.confirmed();
+  });
   return absl::OkStatus();
 }
 
-SignedTreeHead Ledger::signed_head() const {
-  base::MutexLock lock(&mutex_);
-  return signed_;
+absl::Status Ledger::IntegrationFailed(const absl::Status& status) {
+  base::Log(base::Severity::kError, "cannot integrate: trying again",
+            {{"error", status.ToString()}});
+  const absl::Status late = absl::DeadlineExceededError(
+      absl::StrCat("the entries are in the log but cannot be integrated yet (", status.message(),
+                   "): ask again later"));
+  const uint64_t size = signed_.tree().head.size;
+  signed_.FailAbove(size, late);
+  publisher_.published().FailAbove(size, late);
+  return absl::UnavailableError(status.message());
 }
 
-SignedTreeHead Ledger::published_head() const {
-  base::MutexLock lock(&mutex_);
-  return published_;
-}
+SignedTreeHead Ledger::signed_head() const { return signed_.tree(); }
+
+SignedTreeHead Ledger::published_head() const { return publisher_.published().tree(); }
 
 size_t Ledger::queued_entries() const {
   base::MutexLock lock(&mutex_);

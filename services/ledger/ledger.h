@@ -2,21 +2,24 @@
 //
 // Append = group commit. Callers queue; the sequencing thread takes all that wait, makes them
 // durable behind one synchronisation and answers SEQUENCED; the integrating thread takes all that
-// is sequenced into the tree, signs its checkpoint and answers INTEGRATED; the publishing thread
-// has the newest signed checkpoint cosigned, publishes it and answers COSIGNED. Each takes what has
-// gathered while it was busy, so an idle log answers at once and a busy one grows its batches.
+// is sequenced into the tree, signs its checkpoint and answers INTEGRATED; the publisher has signed
+// checkpoints cosigned, publishes them and answers COSIGNED. Each takes what has gathered while it
+// was busy, so an idle log answers at once and a busy one grows its batches.
+//
+// Several ledgers may work on one log through a store that they share: each follows what the others
+// have sequenced and published.
 #ifndef COUNTERSIGN_SERVICES_LEDGER_LEDGER_H_
 #define COUNTERSIGN_SERVICES_LEDGER_LEDGER_H_
 
 #include <cstdint>
 #include <deque>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -25,18 +28,14 @@
 #include "libs/base/clock.h"
 #include "libs/base/mutex.h"
 #include "libs/note/key.h"
+#include "services/ledger/awaited_tree.h"
 #include "services/ledger/cosigner.h"
 #include "services/ledger/log_store.h"
+#include "services/ledger/publisher.h"
 
 namespace countersign::ledger {
 
 inline constexpr size_t kMaxBatchEntries = 10000;  // a call
-
-// A signed tree head: the checkpoint is a C2SP signed note over it.
-struct SignedTreeHead {
-  TreeHead head;
-  SharedBytes checkpoint;
-};
 
 // Thread-safe.
 class Ledger {
@@ -59,6 +58,11 @@ class Ledger {
     absl::Duration integrate_interval = absl::Milliseconds(5);
     // While nobody waits for a cosignature, checkpoints are published no more often than this.
     absl::Duration publish_interval = absl::Milliseconds(100);
+    // A published checkpoint older than this is cosigned and published again, so that monitors see
+    // that the log lives; zero for never.
+    absl::Duration republish_interval = absl::Hours(1);
+    // How often a shared store is asked what other ledgers have done.
+    absl::Duration follow_interval = absl::Milliseconds(100);
     // Until the next try when tiles could not be written.
     absl::Duration integrate_retry = absl::Seconds(1);
     // Until the next try when the quorum was not reached.
@@ -72,7 +76,7 @@ class Ledger {
     // A tree that holds every one of them; absent at kSequenced.
     std::optional<SignedTreeHead> tree;
   };
-  using AppendDone = std::function<void(absl::StatusOr<Appended>)>;
+  using AppendDone = absl::AnyInvocable<void(absl::StatusOr<Appended>)>;
 
   // Starts the log's threads on `store`. `cosigner` may have no witnesses. DataLoss when the store
   // holds less than, or something other than, what its published checkpoint promised.
@@ -90,13 +94,24 @@ class Ledger {
   // Appends `entries`, each 1 to 65,535 bytes, at most kMaxBatchEntries of them; their bytes must
   // live until `done`, which is called once, from any thread, when all are at `level`:
   //   InvalidArgument     no entry, too many, an empty or too long one; nothing was appended
-  //   ResourceExhausted   queue or disk full; nothing was appended
+  //   ResourceExhausted   queue or disk full (reasons QUEUE_FULL and DISK_FULL, with the time after
+  //                       which to try again); nothing was appended
+  //   FailedPrecondition  the log is frozen (reason LOG_FROZEN); nothing was appended
   //   DeadlineExceeded    they are in the log but did not reach `level` by `deadline`, or before
-  //                       the ledger stopped, or because their tiles cannot be written
+  //                       the ledger stopped, or because their tiles cannot be written; at once
+  //                       when there is no deadline and the clock is behind the last checkpoint
   //   Unavailable         the ledger is stopping, or a disk fault; nothing was appended
   //   DataLoss            the disk failed so that the ledger must be restarted
   void Append(std::vector<absl::string_view> entries, Level level, absl::Time deadline,
               AppendDone done);
+
+  // Lets the log take no more entries, for ever. Returns once what was accepted before is sequenced
+  // and the end is durable; that is still integrated, published and served. Idempotent. On failure
+  // the log takes entries again: the store's error, or Unavailable when the ledger is stopping.
+  absl::Status Freeze();
+
+  // Whether the log is frozen, by this ledger or by another.
+  bool frozen() const { return store_->frozen(); }
 
   // The newest tree head that the log has signed, from the start and for the empty log too; and the
   // one that it has published, whose checkpoint is null until the first quorum.
@@ -122,7 +137,7 @@ class Ledger {
 
   const LogStore& store() const { return *store_; }
   const std::string& origin() const { return options_.origin; }
-  std::vector<Cosigner::WitnessState> witnesses() const { return cosigner_->witnesses(); }
+  std::vector<Cosigner::WitnessState> witnesses() const { return publisher_.witnesses(); }
 
  private:
   // An append from its arrival to its answer.
@@ -141,49 +156,47 @@ class Ledger {
          std::unique_ptr<note::NoteSigner> signer, std::unique_ptr<Cosigner> cosigner);
 
   absl::Status Recover();
-  absl::Status CheckPublished(const TreeHead& head) const;
   absl::StatusOr<SignedTreeHead> Sign(const TreeHead& head) const;
+  absl::Status RefuseAppend(const Call& call) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SequenceLoop();
   void SequenceBatch(std::vector<CallPtr> batch);
+  void FreezeStore();
+  void Await(CallPtr call);
   void IntegrateLoop();
-  void PublishLoop();
-  absl::Status PublishOnce(const SignedTreeHead& tree);
-  void Release(std::deque<CallPtr> ready, const SignedTreeHead& tree);
-  static void Fail(std::deque<CallPtr> calls, const absl::Status& status);
-  std::deque<CallPtr> TakeExpired() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  static std::deque<CallPtr> TakeReady(std::deque<CallPtr>* waiting, uint64_t size);
+  bool WaitToIntegrate();
+  absl::Status IntegrateOnce();
+  absl::Status IntegrationFailed(const absl::Status& status);
+  void Lose(const absl::Status& status);
+  Publisher::Callbacks PublisherCallbacks();
 
   const Options options_;
   const std::unique_ptr<LogStore> store_;
   const std::unique_ptr<note::NoteSigner> signer_;
-  const std::unique_ptr<Cosigner> cosigner_;
 
-  // Guards the queues and the heads. A call is in one queue at a time, and is answered by the
-  // thread that took it out, with the mutex released.
+  // Guards the queue, and what the threads tell one another. A call is in one place at a time, and
+  // is answered by the thread that took it out, with the mutex released.
   mutable base::Mutex mutex_;
   base::CondVar sequencer_wake_;
   base::CondVar integrator_wake_;
-  base::CondVar publisher_wake_;
+  base::CondVar freeze_done_;
   std::deque<CallPtr> queued_ ABSL_GUARDED_BY(mutex_);
   size_t queued_entries_ ABSL_GUARDED_BY(mutex_) = 0;
-  size_t held_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // of all calls not answered yet
-  std::deque<CallPtr> waiting_integrated_ ABSL_GUARDED_BY(mutex_);
-  std::deque<CallPtr> waiting_cosigned_ ABSL_GUARDED_BY(mutex_);
+  size_t held_bytes_ ABSL_GUARDED_BY(mutex_) = 0;      // of all calls not answered yet
+  double entries_per_second_ ABSL_GUARDED_BY(mutex_) = 0;  // of the last batches
   uint64_t sequenced_size_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t signed_size_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t wanted_size_ ABSL_GUARDED_BY(mutex_) = 0;  // somebody waits for a signed tree of it
   bool integrator_idle_ ABSL_GUARDED_BY(mutex_) = false;  // sleeps until it is woken
-  SignedTreeHead signed_ ABSL_GUARDED_BY(mutex_);
-  SignedTreeHead published_ ABSL_GUARDED_BY(mutex_);
-  std::string cosign_problem_ ABSL_GUARDED_BY(mutex_);  // why the last try missed the quorum
-  absl::Status stopped_ ABSL_GUARDED_BY(mutex_);        // not OK once appends are refused
-  // Whether the witnesses have been asked since the start, or have nothing of this log to show.
-  // Until then nothing new is signed: they may hold a head that this store, restored from an old
-  // copy, does not.
-  bool confirmed_ ABSL_GUARDED_BY(mutex_) = false;
+  bool follow_now_ ABSL_GUARDED_BY(mutex_) = false;
+  bool freezing_ ABSL_GUARDED_BY(mutex_) = false;  // from the call of Freeze until it is decided
+  absl::Status freeze_status_ ABSL_GUARDED_BY(mutex_);  // of the last try
+  absl::Status stopped_ ABSL_GUARDED_BY(mutex_);  // not OK once appends are refused
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
 
+  AwaitedTree signed_;
+  Publisher publisher_;
   std::thread sequencer_;
   std::thread integrator_;
-  std::thread publisher_;
 };
 
 }  // namespace countersign::ledger

@@ -1,6 +1,7 @@
 #include "services/ledger/witness_cosigner.h"
 
 #include <algorithm>
+#include <chrono>
 #include <set>
 #include <utility>
 
@@ -22,20 +23,34 @@ namespace {
 
 // A cosignature from further ahead than this is taken for a fault of the witness.
 constexpr absl::Duration kMaxClockSkew = absl::Hours(1);
+// A request is sent at most this often: the sizes that a witness names may change between.
+constexpr int kMaxConflicts = 3;
+// Requests that take this many times as long as one alone, and more, only queue at the witness.
+constexpr double kQueueing = 2;
+constexpr absl::Duration kQueueingSlack = absl::Milliseconds(5);
+
+absl::Duration Monotonic() {
+  return absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
+}
 
 std::string Join(absl::string_view prefix, absl::string_view path) {
   return absl::StrCat(absl::StripSuffix(prefix, "/"), path);
 }
 
+enum class Descent { kOfThisTree, kOfAnother, kUnknown };
+
 // Whether `seen` is a head of the same tree as `head`: one that it has grown from, or one that this
 // store has grown to since.
-bool IsOfThisTree(const TreeHead& seen, const TreeHead& head, const Cosigner::ProofFn& proof) {
+Descent DescentOf(const TreeHead& seen, const TreeHead& head, const Cosigner::ProofFn& proof) {
   const TreeHead& first = seen.size < head.size ? seen : head;
   const TreeHead& second = seen.size < head.size ? head : seen;
   const auto hashes = proof(first.size, second.size);
-  if (!hashes.ok())
-    return !absl::IsOutOfRange(hashes.status());  // OutOfRange: the store is shorter
-  return merkle::VerifyConsistency(first.size, second.size, *hashes, first.root, second.root).ok();
+  // OutOfRange: the store is shorter.
+  if (absl::IsOutOfRange(hashes.status())) return Descent::kOfAnother;
+  if (!hashes.ok()) return Descent::kUnknown;
+  return merkle::VerifyConsistency(first.size, second.size, *hashes, first.root, second.root).ok()
+             ? Descent::kOfThisTree
+             : Descent::kOfAnother;
 }
 
 }  // namespace
@@ -63,18 +78,29 @@ WitnessCosigner::WitnessCosigner(const Options& options, note::Policy policy,
       policy_(std::move(policy)),
       log_key_(std::move(log_key)),
       client_(std::make_unique<http::Client>()) {
-  base::MutexLock lock(&mutex_);
-  for (const note::PolicyWitness& witness : policy_.witnesses()) {
-    witnesses_.push_back({.policy = witness});
+  {
+    base::MutexLock lock(&mutex_);
+    for (const note::PolicyWitness& witness : policy_.witnesses()) {
+      witnesses_.push_back({.policy = witness, .window = options_.max_requests});
+    }
   }
+  thread_ = std::thread([this] { Run(); });
 }
 
-WitnessCosigner::~WitnessCosigner() { Stop(); }
+WitnessCosigner::~WitnessCosigner() {
+  Stop();
+  thread_.join();
+}
 
 void WitnessCosigner::Stop() {
   base::MutexLock lock(&mutex_);
   stopped_ = true;
-  changed_.NotifyAll();
+  Wake();
+}
+
+void WitnessCosigner::Wake() {
+  woken_ = true;
+  wake_.NotifyOne();
 }
 
 std::vector<Cosigner::WitnessState> WitnessCosigner::witnesses() const {
@@ -87,6 +113,136 @@ std::vector<Cosigner::WitnessState> WitnessCosigner::witnesses() const {
   return states;
 }
 
+void WitnessCosigner::Start(const TreeHead& head, absl::string_view checkpoint, ProofFn proof,
+                            Done done) {
+  absl::StatusOr<note::SignedNote> note = note::ParseNote(checkpoint);
+  if (!note.ok()) return done(note.status());
+  auto round = std::make_shared<Round>();
+  round->head = head;
+  round->note = *std::move(note);
+  round->checkpoint = std::string(checkpoint);
+  round->proof = std::move(proof);
+  round->done = std::move(done);
+  round->began = Monotonic();
+  const absl::Time now = options_.clock->Now();
+  {
+    base::MutexLock lock(&mutex_);
+    if (!stopped_) {
+      round->signatures.resize(witnesses_.size());
+      newest_size_ = std::max(newest_size_, head.size);
+      for (size_t i = 0; i < witnesses_.size(); ++i) {
+        Witness& witness = witnesses_[i];
+        // One that has failed is tried with a single request, and no second is kept for it.
+        const bool asked = !witness.sent.empty() || !witness.pending.empty();
+        if (witness.leave_until > now || (witness.failures > 0 && asked)) continue;
+        auto request = std::make_shared<Request>();
+        request->witness = i;
+        request->round = round;
+        ++round->outstanding;
+        witness.pending.push_back(std::move(request));
+        if (witness.pending.size() > options_.max_requests) PassOver(witness.pending.front());
+      }
+      rounds_.push_back(std::move(round));
+      return Wake();
+    }
+  }
+  round->done(absl::UnavailableError("the ledger is stopping"));
+}
+
+void WitnessCosigner::Run() {
+  while (true) {
+    std::vector<RequestPtr> requests;
+    std::vector<std::pair<Done, absl::StatusOr<std::string>>> ended;
+    bool stopped;
+    {
+      base::MutexLock lock(&mutex_);
+      absl::Duration grace_end = absl::InfiniteDuration();
+      for (const RoundPtr& round : rounds_) {
+        if (round->grace_end.has_value()) grace_end = std::min(grace_end, *round->grace_end);
+      }
+      wake_.WaitFor(&mutex_, std::min(grace_end - Monotonic(), absl::Hours(1)),
+                    [this] { return woken_; });
+      woken_ = false;
+      stopped = stopped_;
+      const absl::Duration now = Monotonic();
+      for (const RoundPtr& round : rounds_) {
+        if (!CheckEnd(*round, now)) continue;
+        round->ended = true;
+        ended.emplace_back(std::move(round->done), ResultOf(*round));
+      }
+      rounds_.erase(std::remove_if(rounds_.begin(), rounds_.end(),
+                                   [](const RoundPtr& round) { return round->ended; }),
+                    rounds_.end());
+      for (size_t i = 0; i < witnesses_.size() && !stopped; ++i) Schedule(i, &requests);
+    }
+    for (const RequestPtr& request : requests) Send(request);
+    for (auto& [done, result] : ended) done(std::move(result));
+    if (stopped) return;
+  }
+}
+
+void WitnessCosigner::Schedule(size_t witness, std::vector<RequestPtr>* out) {
+  Witness& state = witnesses_[witness];
+  const size_t window = state.failures > 0 ? 1 : state.window;
+  while (!state.pending.empty() && !state.draining && state.sent.size() < window) {
+    // The oldest when all fit; else the newest, so that the tree that it cosigns is never far behind.
+    auto at = state.pending.begin();
+    if (state.pending.size() > window - state.sent.size()) {
+      at = std::prev(state.pending.end());
+      const auto preferred =
+          std::find_if(state.pending.rbegin(), state.pending.rend(), [](const RequestPtr& request) {
+            return request->round->preferred && !request->round->ended;
+          });
+      if (preferred != state.pending.rend()) at = std::prev(preferred.base());
+      (*at)->round->preferred = true;
+    }
+    const RequestPtr request = *at;
+    // What it has gone past it will not cosign.
+    while (state.pending.front() != request) PassOver(state.pending.front());
+    if (request->round->ended || state.stands_at > request->round->head.size) {
+      PassOver(request);
+      continue;
+    }
+    state.pending.pop_front();
+    request->old_size = state.sent.empty() ? state.stands_at : state.sent.back()->round->head.size;
+    request->number = next_number_++;
+    request->sent = Monotonic();
+    request->acceptances = state.acceptances;
+    request->failures = state.total_failures;
+    request->alone = state.sent.empty();
+    for (const RequestPtr& other : state.sent) other->alone = false;
+    state.sent.push_back(request);
+    out->push_back(request);
+  }
+}
+
+void WitnessCosigner::Send(const RequestPtr& request) {
+  // Only this thread builds bodies.
+  Round& round = *request->round;
+  if (round.body_old_size != request->old_size) {
+    note::AddCheckpointRequest add;
+    add.old_size = request->old_size;
+    add.checkpoint = round.checkpoint;
+    if (request->old_size != 0) {
+      auto proof = round.proof(request->old_size, round.head.size);
+      if (!proof.ok()) return Fail(request, proof.status());
+      add.proof = *std::move(proof);
+    }
+    round.body = note::FormatAddCheckpoint(add);
+    round.body_old_size = request->old_size;
+  }
+  http::ClientRequest post;
+  post.method = "POST";
+  post.url = Join(policy_.witnesses()[request->witness].url, "/add-checkpoint");
+  post.headers.Add("Content-Type", "text/plain; charset=utf-8");
+  post.body = round.body;
+  post.timeout = options_.timeout;
+  post.idempotent = true;
+  client_->Send(std::move(post), [this, request](absl::StatusOr<http::Response> response) {
+    HandleAnswer(request, std::move(response));
+  });
+}
+
 bool WitnessCosigner::QuorumMet(const Round& round) const {
   std::set<std::string, std::less<>> names;
   for (size_t i = 0; i < round.signatures.size(); ++i) {
@@ -95,193 +251,217 @@ bool WitnessCosigner::QuorumMet(const Round& round) const {
   return policy_.Satisfied(names);
 }
 
-absl::StatusOr<std::string> WitnessCosigner::Cosign(const TreeHead& head,
-                                                    absl::string_view checkpoint,
-                                                    const ProofFn& proof) {
-  auto round = std::make_shared<Round>();
-  round->head = head;
-  round->checkpoint = std::string(checkpoint);
-  round->proof = proof;
-  ASSIGN_OR_RETURN(round->note, note::ParseNote(checkpoint));
-
-  const absl::Time begin = options_.clock->Now();
-  std::vector<std::pair<size_t, uint64_t>> ask;
-  {
-    base::MutexLock lock(&mutex_);
-    if (stopped_) return absl::UnavailableError("the ledger is stopping");
-    round->signatures.resize(witnesses_.size());
-    for (size_t i = 0; i < witnesses_.size(); ++i) {
-      if (witnesses_[i].asked || witnesses_[i].leave_until > begin) continue;
-      witnesses_[i].asked = true;
-      ++round->outstanding;
-      ask.emplace_back(i, witnesses_[i].cosigned_size);
-    }
+bool WitnessCosigner::CheckEnd(Round& round, absl::Duration now) {
+  if (stopped_ || !round.fatal.ok() || round.outstanding == 0) return true;
+  if (!round.grace_end.has_value() && QuorumMet(round)) {
+    round.grace_end =
+        now + std::max(options_.min_grace, (now - round.began) * options_.grace_factor);
   }
-  for (const auto& [witness, old_size] : ask) {
-    // A witness that stands past this head is one whose answer to a later round was quicker.
-    Ask(witness, round, std::min(old_size, head.size), /*retry=*/true);
-  }
-
-  base::MutexLock lock(&mutex_);
-  const auto ended = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return round->outstanding == 0 || !round->fatal.ok() || stopped_;
-  };
-  changed_.Wait(&mutex_, [&] { return ended() || QuorumMet(*round); });
-  if (!ended()) {
-    const absl::Duration grace =
-        std::max(options_.min_grace, (options_.clock->Now() - begin) * options_.grace_factor);
-    changed_.WaitFor(&mutex_, grace, ended);
-  }
-  RETURN_IF_ERROR(round->fatal);
-  if (!QuorumMet(*round)) {
-    std::vector<std::string> missing;
-    for (size_t i = 0; i < witnesses_.size(); ++i) {
-      if (round->signatures[i].has_value()) continue;
-      missing.push_back(absl::StrCat(
-          witnesses_[i].policy.name, " (",
-          witnesses_[i].last_error.empty() ? "no answer yet" : witnesses_[i].last_error, ")"));
-    }
-    return absl::UnavailableError(
-        absl::StrCat("the witness quorum '", policy_.quorum(),
-                     "' is not met; missing: ", absl::StrJoin(missing, ", ")));
-  }
-  note::SignedNote note = round->note;
-  for (const std::optional<note::NoteSignature>& signature : round->signatures) {
-    if (signature.has_value()) note.signatures.push_back(*signature);
-  }
-  return note::FormatNote(note);
+  return round.grace_end.has_value() && *round.grace_end <= now;
 }
 
-void WitnessCosigner::Ask(size_t witness, const RoundPtr& round, uint64_t old_size, bool retry) {
-  std::string url;
-  {
-    base::MutexLock lock(&mutex_);
-    url = Join(witnesses_[witness].policy.url, "/add-checkpoint");
+absl::StatusOr<std::string> WitnessCosigner::ResultOf(const Round& round) const {
+  RETURN_IF_ERROR(round.fatal);
+  if (QuorumMet(round)) {
+    note::SignedNote note = round.note;
+    for (const std::optional<note::NoteSignature>& signature : round.signatures) {
+      if (signature.has_value()) note.signatures.push_back(*signature);
+    }
+    return note::FormatNote(note);
   }
-  note::AddCheckpointRequest request;
-  request.old_size = old_size;
-  request.checkpoint = round->checkpoint;
-  if (old_size != 0) {
-    auto proof = round->proof(old_size, round->head.size);
-    if (!proof.ok()) return Settle(witness, round, proof.status());
-    request.proof = *std::move(proof);
+  if (stopped_) return absl::UnavailableError("the ledger is stopping");
+  if (round.passed_over) {
+    return absl::AbortedError(
+        absl::StrCat("witnesses were asked about a larger tree than that of ", round.head.size,
+                     " entries before the quorum was met"));
   }
-  http::ClientRequest post;
-  post.method = "POST";
-  post.url = std::move(url);
-  post.headers.Add("Content-Type", "text/plain; charset=utf-8");
-  post.body = note::FormatAddCheckpoint(request);
-  post.timeout = options_.timeout;
-  post.idempotent = true;
-  client_->Send(std::move(post),
-                [this, witness, round, retry](absl::StatusOr<http::Response> response) {
-                  HandleAnswer(witness, round, retry, std::move(response));
-                });
+  std::vector<std::string> missing;
+  for (size_t i = 0; i < witnesses_.size(); ++i) {
+    if (round.signatures[i].has_value()) continue;
+    missing.push_back(absl::StrCat(
+        witnesses_[i].policy.name, " (",
+        witnesses_[i].last_error.empty() ? "no answer yet" : witnesses_[i].last_error, ")"));
+  }
+  return absl::UnavailableError(absl::StrCat("the witness quorum '", policy_.quorum(),
+                                             "' is not met; missing: ",
+                                             absl::StrJoin(missing, ", ")));
 }
 
-void WitnessCosigner::HandleAnswer(size_t witness, const RoundPtr& round, bool retry,
+void WitnessCosigner::HandleAnswer(const RequestPtr& request,
                                    absl::StatusOr<http::Response> response) {
-  if (!response.ok()) return Settle(witness, round, response.status());
-  if (response->status == 200) return HandleSignatures(witness, round, *response);
-  if (response->status == 409 && retry) {
-    const absl::StatusOr<uint64_t> size = note::ParseTlogSize(response->body_view());
-    if (size.ok() && *size <= round->head.size) return Ask(witness, round, *size, false);
-    if (size.ok()) {
-      return Investigate(
-          witness, round,
-          absl::StrCat("it claims to have cosigned size ", *size, ", larger than the log's"));
-    }
-  }
+  if (!response.ok()) return Fail(request, response.status());
+  if (response->status == 200) return HandleSignatures(request, *response);
   const std::string answer = absl::StrCat(
       "it answered ", response->status, ": ",
       absl::CHexEscape(absl::StripTrailingAsciiWhitespace(response->body_view().substr(0, 200))));
-  // 422: what it cosigned last is not of this tree. 409: it is larger than this tree.
-  if (response->status == 422) return Investigate(witness, round, answer);
-  Settle(witness, round, absl::UnavailableError(answer));
+  if (response->status == 409) {
+    const absl::StatusOr<uint64_t> size = note::ParseTlogSize(response->body_view());
+    if (size.ok()) return HandleConflict(request, *size, answer);
+  }
+  // What it cosigned last is not of this tree.
+  if (response->status == 422) return Investigate(request, 0, answer);
+  Fail(request, absl::UnavailableError(answer));
 }
 
-void WitnessCosigner::HandleSignatures(size_t witness, const RoundPtr& round,
-                                       const http::Response& response) {
+void WitnessCosigner::HandleSignatures(const RequestPtr& request, const http::Response& response) {
   const absl::StatusOr<std::vector<note::NoteSignature>> lines =
       note::ParseSignatureLines(response.body_view());
-  if (!lines.ok()) return Settle(witness, round, lines.status());
-  absl::Status status = absl::UnavailableError("its answer has no valid cosignature of its key");
-  {
-    base::MutexLock lock(&mutex_);
-    Witness& state = witnesses_[witness];
-    const note::NoteVerifier& key = state.policy.key;
-    for (const note::NoteSignature& line : *lines) {
-      if (line.name != key.name() || line.key_id != key.key_id()) continue;
-      if (!key.Verify(round->note.text, line.signature)) break;
-      const uint64_t timestamp = note::CosignatureTimestamp(line.signature).value_or(0);
-      const absl::Time latest = options_.clock->Now() + kMaxClockSkew;
-      if (timestamp == 0 || timestamp > static_cast<uint64_t>(absl::ToUnixSeconds(latest))) {
-        status = absl::UnavailableError(
-            absl::StrCat("its cosignature bears the impossible time ", timestamp));
-        break;
-      }
-      round->signatures[witness] = line;
-      state.cosigned_size = std::max(state.cosigned_size, round->head.size);
-      state.cosign_time = absl::FromUnixSeconds(static_cast<int64_t>(timestamp));
-      status = absl::OkStatus();
-      break;
-    }
+  if (!lines.ok()) return Fail(request, lines.status());
+  Round& round = *request->round;
+  const note::NoteVerifier& key = policy_.witnesses()[request->witness].key;
+  const auto line = std::find_if(lines->begin(), lines->end(), [&](const auto& candidate) {
+    return candidate.name == key.name() && candidate.key_id == key.key_id();
+  });
+  if (line == lines->end() || !key.Verify(round.note.text, line->signature)) {
+    return Fail(request,
+                absl::UnavailableError("its answer has no valid cosignature of its key"));
   }
-  Settle(witness, round, status);
+  const uint64_t timestamp = note::CosignatureTimestamp(line->signature).value_or(0);
+  const absl::Time latest = options_.clock->Now() + kMaxClockSkew;
+  if (timestamp == 0 || timestamp > static_cast<uint64_t>(absl::ToUnixSeconds(latest))) {
+    return Fail(request, absl::UnavailableError(absl::StrCat(
+                             "its cosignature bears the impossible time ", timestamp)));
+  }
+
+  base::MutexLock lock(&mutex_);
+  Witness& state = witnesses_[request->witness];
+  round.signatures[request->witness] = *line;
+  state.stands_at = std::max(state.stands_at, round.head.size);
+  state.cosigned_size = std::max(state.cosigned_size, round.head.size);
+  state.cosign_time = absl::FromUnixSeconds(static_cast<int64_t>(timestamp));
+  ++state.acceptances;
+  state.failures = 0;
+  state.last_error.clear();
+  state.leave_until = absl::InfinitePast();
+
+  const absl::Duration took = Monotonic() - request->sent;
+  if (request->alone || took < state.alone_time) state.alone_time = took;
+  if (took > state.alone_time * kQueueing + kQueueingSlack) {
+    Narrow(state, *request);
+  } else if (state.sent.size() >= state.window) {
+    state.window = std::min(state.window + 1, options_.max_requests);
+  }
+  Settle(request);
 }
 
-void WitnessCosigner::Investigate(size_t witness, const RoundPtr& round,
+void WitnessCosigner::HandleConflict(const RequestPtr& request, uint64_t size,
+                                     const std::string& answer) {
+  const Round& round = *request->round;
+  {
+    base::MutexLock lock(&mutex_);
+    if (size <= newest_size_) {
+      Witness& state = witnesses_[request->witness];
+      const bool alone = request->alone;
+      // When it has cosigned something since, that may have been later.
+      state.stands_at = state.acceptances == request->acceptances
+                            ? size
+                            : std::max(state.stands_at, size);
+      const bool again = ++request->conflicts <= kMaxConflicts;
+      if (!alone) {
+        // Those behind it were sent in the belief that it would be accepted.
+        Narrow(state, *request);
+        state.draining = true;
+      }
+      if (state.stands_at > round.head.size || round.ended || (!again && !alone)) {
+        return PassOver(request);
+      }
+      if (again) {
+        Settle(request);
+        ++request->round->outstanding;
+        const auto at = std::find_if(
+            state.pending.begin(), state.pending.end(), [&](const RequestPtr& other) {
+              return other->round->head.size >= round.head.size;
+            });
+        state.pending.insert(at, request);
+        return;
+      }
+    }
+  }
+  if (size <= round.head.size) return Fail(request, absl::UnavailableError(answer));
+  Investigate(request, size,
+              absl::StrCat("it claims to have cosigned size ", size, ", larger than the log's"));
+}
+
+void WitnessCosigner::Investigate(const RequestPtr& request, uint64_t claimed,
                                   const std::string& answer) {
   // Either the witness errs, or somebody fed it a newer checkpoint of this log, or this store is an
   // old copy of a log that had grown further. What the log itself signed decides: the witness shows
   // it at its monitoring path.
   http::ClientRequest get;
-  {
-    base::MutexLock lock(&mutex_);
-    get.url =
-        Join(witnesses_[witness].policy.url,
-             absl::StrCat("/", base::HexEncode(base::AsBytes(crypto::Sha256(log_key_.name()))),
-                          "/checkpoint"));
-  }
+  get.url = Join(policy_.witnesses()[request->witness].url,
+                 absl::StrCat("/", base::HexEncode(base::AsBytes(crypto::Sha256(log_key_.name()))),
+                              "/checkpoint"));
   get.timeout = options_.timeout;
-  client_->Send(std::move(get), [this, witness, round,
+  client_->Send(std::move(get), [this, request, claimed,
                                  answer](absl::StatusOr<http::Response> response) {
+    const RoundPtr& round = request->round;
+    absl::StatusOr<note::Checkpoint> seen = absl::UnavailableError(answer);
     if (response.ok() && response->status == 200) {
-      const absl::StatusOr<note::Checkpoint> seen =
-          note::OpenCheckpoint(response->body_view(), log_key_.name(), {&log_key_, 1});
-      if (seen.ok() && !IsOfThisTree({seen->size, seen->root}, round->head, round->proof)) {
-        base::MutexLock lock(&mutex_);
-        round->fatal = absl::DataLossError(absl::StrCat(
-            "witness ", witnesses_[witness].policy.name, " holds a checkpoint of size ", seen->size,
+      seen = note::OpenCheckpoint(response->body_view(), log_key_.name(), {&log_key_, 1});
+    }
+    if (!seen.ok()) return Fail(request, absl::UnavailableError(answer));
+    const Descent descent = DescentOf({seen->size, seen->root}, round->head, round->proof);
+    {
+      base::MutexLock lock(&mutex_);
+      Witness& state = witnesses_[request->witness];
+      if (descent == Descent::kOfAnother) {
+        const absl::Status fatal = absl::DataLossError(absl::StrCat(
+            "witness ", state.policy.name, " holds a checkpoint of size ", seen->size,
             " that this log has signed but whose tree the data folder does not hold: "
             "it is an old copy, and signing on would fork the log; restore the newest one"));
+        for (const RoundPtr& other : rounds_) other->fatal = fatal;
+      }
+      // Another ledger of this log was quicker.
+      if (descent == Descent::kOfThisTree && claimed != 0 && seen->size >= claimed) {
+        state.stands_at = std::max(state.stands_at, seen->size);
+        return PassOver(request);
       }
     }
-    Settle(witness, round, absl::UnavailableError(answer));
+    Fail(request, absl::UnavailableError(answer));
   });
 }
 
-void WitnessCosigner::Settle(size_t witness, const RoundPtr& round, const absl::Status& status) {
+void WitnessCosigner::Fail(const RequestPtr& request, const absl::Status& status) {
   base::MutexLock lock(&mutex_);
-  Witness& state = witnesses_[witness];
-  state.asked = false;
-  if (status.ok()) {
-    state.failures = 0;
-    state.last_error.clear();
-    state.leave_until = absl::InfinitePast();
-  } else {
-    const absl::Duration backoff =
-        std::min(options_.max_backoff, options_.min_backoff * (1 << std::min(state.failures, 12)));
-    if (state.failures == 0 && !stopped_) {
-      base::Log(base::Severity::kWarning, "a witness did not cosign",
-                {{"witness", state.policy.name}, {"error", std::string(status.message())}});
-    }
-    ++state.failures;
-    state.last_error = std::string(status.message());
-    state.leave_until = options_.clock->Now() + backoff;
+  Witness& state = witnesses_[request->witness];
+  Settle(request);
+  // Requests that were under way together fail together.
+  if (request->failures != state.total_failures) return;
+  const absl::Duration backoff =
+      std::min(options_.max_backoff, options_.min_backoff * (1 << std::min(state.failures, 12)));
+  if (state.failures == 0 && !stopped_) {
+    base::Log(base::Severity::kWarning, "a witness did not cosign",
+              {{"witness", state.policy.name}, {"error", std::string(status.message())}});
   }
-  --round->outstanding;
-  changed_.NotifyAll();
+  ++state.failures;
+  ++state.total_failures;
+  state.last_error = std::string(status.message());
+  state.leave_until = options_.clock->Now() + backoff;
+  state.window = 1;
+  while (!state.pending.empty()) Settle(state.pending.front());
+}
+
+void WitnessCosigner::Settle(RequestPtr request) {
+  Witness& state = witnesses_[request->witness];
+  --request->round->outstanding;
+  for (std::deque<RequestPtr>* queue : {&state.pending, &state.sent}) {
+    const auto at = std::find(queue->begin(), queue->end(), request);
+    if (at != queue->end()) queue->erase(at);
+  }
+  if (state.sent.empty()) state.draining = false;
+  Wake();
+}
+
+void WitnessCosigner::PassOver(RequestPtr request) {
+  request->round->passed_over = true;
+  Settle(std::move(request));
+}
+
+void WitnessCosigner::Narrow(Witness& witness, const Request& request) {
+  // Once for all that were under way together.
+  if (request.number < witness.narrowed_at) return;
+  witness.window = std::max<size_t>(1, witness.window / 2);
+  witness.narrowed_at = next_number_;
 }
 
 }  // namespace countersign::ledger
