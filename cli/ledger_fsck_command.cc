@@ -145,7 +145,7 @@ void AddLedgerFsckCommand(CLI::App& group, Context& context) {
       "fsck", "Check every hash, entry and tile of a log, and name the first damage");
   const auto choice = std::make_shared<LogChoice>();
   command->add_option("LOG", choice->target,
-                      "A folder or an http:// prefix in the C2SP layout; our ledger when not given");
+                      "A folder or an http:// prefix of a C2SP log; our ledger when not given");
   command->add_option("--log", choice->log, "Log of our ledger: its short or full resource name");
   command->add_option("--key", choice->key, "The log's verifier key, or a file that holds it");
   command->add_option("--policy", choice->policy,

@@ -180,7 +180,7 @@ void AddLedgerTailCommand(CLI::App& group, Context& context) {
       "tail", "Print a log's last entries, or all of them as they are published, verified");
   const auto options = std::make_shared<TailOptions>();
   command->add_option("LOG", options->log.target,
-                      "An http:// prefix or a folder in the C2SP layout; our ledger when not given");
+                      "An http:// prefix or a folder of a C2SP log; our ledger when not given");
   command->add_option("--log", options->log.log,
                       "Log of our ledger: its short or full resource name");
   command->add_option("--key", options->log.key, "The log's verifier key, or a file that holds it");

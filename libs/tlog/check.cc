@@ -33,7 +33,7 @@ std::optional<Hash> FromBelow(const TileSource& source, const TileId& tile, uint
   return merkle::SubtreeRoot(*hashes);
 }
 
-// Hashes of `tile` as what lies below makes them; those that cannot be read as they are in `hashes`.
+// The hashes of `tile` as what lies below makes them; where that cannot be read, as in `hashes`.
 Hashes AllFromBelow(const TileSource& source, const TileId& tile, const Hashes& hashes) {
   Hashes derived = hashes;
   if (tile.level == 0) {

@@ -72,7 +72,7 @@ absl::StatusOr<std::unique_ptr<VerifiedTiles>> OpenGrown(
     const std::optional<SignedCheckpoint>& known, const SignedCheckpoint& seen,
     const TileSource& known_source, VerifiedTiles::Options options) {
   if (known.has_value() && known->checkpoint.origin != seen.checkpoint.origin) {
-    return absl::FailedPreconditionError(
+    return absl::InvalidArgumentError(
         absl::StrCat("what was copied so far is of the log ", known->checkpoint.origin,
                      ", this is ", seen.checkpoint.origin, "; use another folder or cursor"));
   }

@@ -18,6 +18,7 @@ namespace countersign::tlog {
 // - DataLoss when it is not: the log has forked, and ForkOf has both notes for evidence;
 // - FailedPrecondition when `seen` is smaller, and as far as the tiles of `known` tell it is an
 //   earlier checkpoint of the same tree: the log went back, or something in front of it is stale;
+// - InvalidArgument when they are of different logs;
 // - the errors of VerifiedTiles, for a tree that `options` does not have.
 // `accept` is not called before the growth is shown. `known_source` has the tree of `known`.
 absl::StatusOr<std::unique_ptr<VerifiedTiles>> OpenGrown(

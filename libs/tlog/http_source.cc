@@ -29,7 +29,8 @@ absl::Status StatusOfAnswer(const std::string& url, int status) {
   const std::string message = absl::StrCat(url, " is answered ", status);
   if (status == 404 || status == 410) return absl::NotFoundError(message);
   if (status == 429 || status >= 500) return absl::UnavailableError(message);
-  return absl::FailedPreconditionError(message);
+  if (status == 401 || status == 403) return absl::PermissionDeniedError(message);
+  return absl::UnknownError(message);
 }
 
 }  // namespace
@@ -84,7 +85,7 @@ absl::StatusOr<std::string> HttpSource::FetchOnce(const std::string& path,
   const std::string coding = absl::AsciiStrToLower(response->headers.Get("Content-Encoding"));
   if (coding.empty() || coding == "identity") return std::string(response->body_view());
   if (coding != "gzip" && coding != "x-gzip") {
-    return absl::FailedPreconditionError(absl::StrCat(
+    return absl::UnimplementedError(absl::StrCat(
         request.url, " is coded as ", coding, ", which was not asked for; gzip was"));
   }
   absl::StatusOr<std::string> decoded = Gunzip(response->body_view(), kMaxResourceBytes);

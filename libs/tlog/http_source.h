@@ -20,7 +20,7 @@ class HttpSource : public TileSource {
     std::string url;
     absl::Duration timeout = absl::Seconds(30);  // of one request
     int attempts = 5;
-    // Between attempts; doubles each time up to the longest. Retry-After may ask for more.
+    // Between attempts; doubles each time, and Retry-After may ask for more, up to the longest.
     absl::Duration backoff = absl::Milliseconds(200);
     absl::Duration max_backoff = absl::Seconds(10);
     int connections = 16;

@@ -123,7 +123,7 @@ TEST_CASE("A server that is busy is asked again, a bounded number of times") {
   }
   server.Fail(1, 403);
   CHECK_THAT(server.Source()->ReadCheckpoint().status(),
-             StatusIs(absl::StatusCode::kFailedPrecondition, "answered 403"));
+             StatusIs(absl::StatusCode::kPermissionDenied, "answered 403"));
 }
 
 TEST_CASE("A partial tile that is gone is cut from the full one") {
@@ -149,7 +149,7 @@ TEST_CASE("What was not asked for is refused with a reason") {
   LogServer server(log.PublicFiles(10));
   server.CodeBundles("br");
   CHECK_THAT(server.Source()->ReadEntryBundle(0, 10).status(),
-             StatusIs(absl::StatusCode::kFailedPrecondition, "coded as br"));
+             StatusIs(absl::StatusCode::kUnimplemented, "coded as br"));
 }
 
 TEST_CASE("gzip is decoded whole or not at all, and never beyond its bound") {

@@ -26,7 +26,7 @@ class LogTrust {
   LogTrust() = default;
   // Believes what this key signed under its own name as the origin.
   explicit LogTrust(note::NoteVerifier key) : key_(std::move(key)) {}
-  // Believes what a log of the policy signed and the quorum cosigned. With a key too, that log only.
+  // Believes what a log of the policy signed and the quorum cosigned; with a key, of that log only.
   explicit LogTrust(note::Policy policy, std::optional<note::NoteVerifier> key = std::nullopt)
       : key_(std::move(key)), policy_(std::move(policy)) {}
 

@@ -104,23 +104,29 @@ absl::StatusOr<bool> Mirror::Update() {
                  .accept = [this](const std::string& path,
                                   absl::string_view bytes) { return Place(path, bytes); }}));
   RETURN_IF_ERROR(CopyTree(tiles.get()));
-  BeforeChange("synchronise");
-  if (syncfs(folder_fd_) != 0) {
-    return base::ErrnoStatus(errno, absl::StrCat("synchronise ", options_.folder));
-  }
+  RETURN_IF_ERROR(Synchronise());
   const uint64_t old_size = checkpoint_.has_value() ? checkpoint_->checkpoint.size : 0;
   RETURN_IF_ERROR(RemovePartials(old_size, seen.checkpoint.size));
-  BeforeChange("remove the staging folder");
-  std::error_code error;
-  std::filesystem::remove_all(PathOf(kStagingFolder), error);
-  {
-    base::MutexLock lock(&mutex_);
-    folders_.clear();
-  }
   BeforeChange("write the checkpoint");
   RETURN_IF_ERROR(base::WriteFileDurably(PathOf("checkpoint"), seen.note));
   checkpoint_ = std::move(seen);
   return true;
+}
+
+absl::Status Mirror::Synchronise() {
+  base::MutexLock lock(&mutex_);
+  // A checkpoint of the same tree, with other cosignatures, brings no files.
+  if (!unsynchronised_) return absl::OkStatus();
+  BeforeChange("synchronise");
+  if (syncfs(folder_fd_) != 0) {
+    return base::ErrnoStatus(errno, absl::StrCat("synchronise ", options_.folder));
+  }
+  BeforeChange("remove the staging folder");
+  std::error_code error;
+  std::filesystem::remove_all(PathOf(kStagingFolder), error);
+  folders_.clear();
+  unsynchronised_ = false;
+  return absl::OkStatus();
 }
 
 absl::Status Mirror::CopyTree(VerifiedTiles* tiles) {
@@ -147,6 +153,7 @@ absl::Status Mirror::Place(const std::string& path, absl::string_view bytes) {
   {
     base::MutexLock lock(&mutex_);
     staged = absl::StrCat(kStagingFolder, "/", staged_++);
+    unsynchronised_ = true;
   }
   RETURN_IF_ERROR(MakeFolderOf(staged));
   RETURN_IF_ERROR(MakeFolderOf(path));

@@ -58,6 +58,7 @@ class Mirror {
   absl::Status LockFolder();
   absl::Status Prepare();
   absl::Status CopyTree(VerifiedTiles* tiles);
+  absl::Status Synchronise();
   absl::Status Place(const std::string& path, absl::string_view bytes);
   absl::Status MakeFolderOf(const std::string& path);
   absl::Status RemovePartials(uint64_t old_size, uint64_t new_size);
@@ -73,6 +74,7 @@ class Mirror {
   base::Mutex mutex_;
   std::set<std::string> folders_ ABSL_GUARDED_BY(mutex_);  // known to be there
   uint64_t staged_ ABSL_GUARDED_BY(mutex_) = 0;            // names files on their way
+  bool unsynchronised_ ABSL_GUARDED_BY(mutex_) = true;     // a crash may have left some
 };
 
 // Files on their way into place, below the mirror's folder; what a crash leaves there is removed.

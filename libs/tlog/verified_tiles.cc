@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "libs/base/status_macros.h"
+#include "libs/merkle/hash_many.h"
 #include "libs/merkle/proof_builder.h"
 #include "libs/tlog/damage.h"
 
@@ -54,9 +55,8 @@ absl::StatusOr<Hashes> BundleLeafHashes(const Resource& bundle, uint32_t width,
                         std::string(parsed.status().message())});
   }
   *entries = *std::move(parsed);
-  Hashes hashes;
-  hashes.reserve(width);
-  for (absl::string_view entry : *entries) hashes.push_back(merkle::LeafHash(entry));
+  Hashes hashes(width);
+  merkle::LeafHashes(*entries, hashes.data());
   return hashes;
 }
 
