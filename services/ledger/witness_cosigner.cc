@@ -28,6 +28,8 @@ constexpr int kMaxConflicts = 3;
 // Requests that take this many times as long as one alone, and more, only queue at the witness.
 constexpr double kQueueing = 2;
 constexpr absl::Duration kQueueingSlack = absl::Milliseconds(5);
+// Answers in time before a witness is trusted with one request more.
+constexpr int kKeptUp = 8;
 
 absl::Duration Monotonic() {
   return absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
@@ -338,8 +340,9 @@ void WitnessCosigner::HandleSignatures(const RequestPtr& request, const http::Re
   if (request->alone || took < state.alone_time) state.alone_time = took;
   if (took > state.alone_time * kQueueing + kQueueingSlack) {
     Narrow(state, *request);
-  } else if (state.sent.size() >= state.window) {
+  } else if (state.sent.size() >= state.window && ++state.kept_up >= kKeptUp) {
     state.window = std::min(state.window + 1, options_.max_requests);
+    state.kept_up = 0;
   }
   Settle(request);
 }
@@ -437,7 +440,6 @@ void WitnessCosigner::Fail(const RequestPtr& request, const absl::Status& status
   ++state.total_failures;
   state.last_error = std::string(status.message());
   state.leave_until = options_.clock->Now() + backoff;
-  state.window = 1;
   while (!state.pending.empty()) Settle(state.pending.front());
 }
 
@@ -461,6 +463,7 @@ void WitnessCosigner::Narrow(Witness& witness, const Request& request) {
   // Once for all that were under way together.
   if (request.number < witness.narrowed_at) return;
   witness.window = std::max<size_t>(1, witness.window / 2);
+  witness.kept_up = 0;
   witness.narrowed_at = next_number_;
 }
 

@@ -100,6 +100,7 @@ class WitnessCosigner : public Cosigner {
     uint64_t stands_at = 0;          // the size that it holds, as far as is known
     uint64_t acceptances = 0;        // answers of 200 with a good cosignature
     size_t window = 0;               // requests that it may owe answers to
+    int kept_up = 0;                 // answers since the window changed that allow a larger one
     uint64_t narrowed_at = 0;        // number of the next request when the window shrank last
     bool draining = false;           // nothing is sent before all are answered
     absl::Duration alone_time = absl::InfiniteDuration();  // to answer a request alone

@@ -1,5 +1,6 @@
 #include "services/ledger/witness_cosigner.h"
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <string>
@@ -71,15 +72,26 @@ class FakeWitness {
     base::MutexLock lock(&mutex_);
     stalled_ = true;
   }
-  // Answers what it was asked meanwhile.
-  void Resume() {
+  // Answers what it was asked meanwhile, in that order or backwards.
+  void Resume(bool backwards = false) {
     std::deque<std::function<void()>> waiting;
     {
       base::MutexLock lock(&mutex_);
       stalled_ = false;
       waiting.swap(waiting_);
     }
+    if (backwards) std::reverse(waiting.begin(), waiting.end());
     for (const auto& answer : waiting) answer();
+  }
+  // Answers the oldest of that and goes on stalling.
+  void AnswerOne() {
+    std::function<void()> answer;
+    {
+      base::MutexLock lock(&mutex_);
+      answer = std::move(waiting_.front());
+      waiting_.pop_front();
+    }
+    answer();
   }
   // Makes it one that has cosigned `log`.
   void Remember(const Entries& log) {
@@ -90,6 +102,18 @@ class FakeWitness {
   std::vector<note::AddCheckpointRequest> requests() const {
     base::MutexLock lock(&mutex_);
     return requests_;
+  }
+  // The sizes of the trees that it was asked to cosign.
+  std::vector<uint64_t> asked() const {
+    std::vector<uint64_t> sizes;
+    for (const note::AddCheckpointRequest& request : requests()) {
+      sizes.push_back(RequireOk(note::ParseSignedCheckpoint(request.checkpoint)).size);
+    }
+    return sizes;
+  }
+  // Whether it was asked that often, sooner or later.
+  bool WasAsked(size_t times) const {
+    return Eventually([&] { return requests().size() == times; });
   }
   std::string SignatureOver(const std::string& text) const {
     return note::FormatSignatureLine(
@@ -213,9 +237,9 @@ struct Fixture {
     Round round;
     cosigner().Start(
         HeadOf(log), CheckpointOf(log),
-        [end = std::max(size, stored)](
+        [end = std::max(size, stored), beyond = beyond](
             uint64_t first, uint64_t second) -> absl::StatusOr<std::vector<merkle::Hash>> {
-          if (second > end) return absl::OutOfRangeError("the log is not that large");
+          if (second > end) return beyond;
           return merkle::ReferenceProof(first, merkle::NumberedEntries(second));
         },
         round.Done());
@@ -233,6 +257,7 @@ struct Fixture {
   std::vector<std::string> urls;  // instead of theirs
   int quorum_size;
   size_t stored = 0;  // how far the log has grown beyond the checkpoint that is cosigned
+  absl::Status beyond = absl::OutOfRangeError("the log is not that large");
   WitnessCosigner::Options options;
   std::unique_ptr<WitnessCosigner> made;
 };
@@ -314,6 +339,18 @@ TEST_CASE("A witness that somebody showed this log's next checkpoint is merely e
   log.witnesses[0]->Show(CheckpointOf(merkle::NumberedEntries(9)));
   log.stored = 12;
   CHECK(log.Cosignatures(RequireOk(log.Cosign(6))) == 1);
+  CHECK(log.cosigner().witnesses()[0].last_error.empty());
+  CHECK(log.Cosignatures(RequireOk(log.Cosign(10))) == 2);
+  CHECK(log.witnesses[0]->requests().back().old_size == 9);
+}
+
+TEST_CASE("A head that the log may yet find, another ledger's, is no reason to stop") {
+  Fixture log(2, 1);
+  log.witnesses[0]->Remember(merkle::NumberedEntries(9));
+  log.witnesses[0]->Show(CheckpointOf(merkle::NumberedEntries(9)));
+  log.beyond = absl::UnavailableError("not known yet");
+  CHECK(log.Cosignatures(RequireOk(log.Cosign(6))) == 1);
+  CHECK(absl::StrContains(log.cosigner().witnesses()[0].last_error, "claims"));
 }
 
 TEST_CASE("A witness that finds the log inconsistent shows why, or is ignored") {
@@ -462,6 +499,142 @@ TEST_CASE("A witness that stalls delays nobody, and owes only so many answers") 
   REQUIRE(Eventually([&] { return log.cosigner().witnesses()[1].cosigned_size == 8; }));
   CHECK_THAT(log.Cosign(12), IsOk());
   REQUIRE(Eventually([&] { return log.cosigner().witnesses()[1].cosigned_size >= 11; }));
+}
+
+TEST_CASE("A witness is asked about the next head before it has answered about the last") {
+  Fixture log;
+  FakeWitness& witness = *log.witnesses[0];
+  witness.Stall();
+  const Round first = log.Begin(3);
+  REQUIRE(witness.WasAsked(1));
+  const Round second = log.Begin(5);
+  REQUIRE(witness.WasAsked(2));
+  const Round third = log.Begin(5);
+  REQUIRE(witness.WasAsked(3));
+  CHECK(witness.requests()[1].old_size == 3);
+  CHECK(witness.requests()[2].old_size == 5);
+  CHECK_FALSE(first.ended());
+  witness.Resume();
+  for (const Round& round : {first, second, third}) CHECK_THAT(round.Result(), IsOk());
+}
+
+TEST_CASE("Requests that arrive out of order are sent again, and are no failure") {
+  Fixture log;
+  FakeWitness& witness = *log.witnesses[0];
+  witness.Stall();
+  std::vector<Round> rounds;
+  for (const size_t size : {3, 5, 8}) {
+    rounds.push_back(log.Begin(size));
+    REQUIRE(witness.WasAsked(rounds.size()));
+  }
+  witness.Resume(/*backwards=*/true);
+  for (const Round& round : rounds) CHECK_THAT(round.Result(), IsOk());
+  CHECK(witness.asked() == std::vector<uint64_t>{3, 5, 8, 5, 8});
+  CHECK(witness.requests()[3].old_size == 3);
+  CHECK(log.cosigner().witnesses()[0].last_error.empty());
+}
+
+TEST_CASE("A witness that mixes requests up gets one at a time, the newest") {
+  Fixture log;
+  log.options.max_requests = 2;
+  FakeWitness& witness = *log.witnesses[0];
+  witness.Stall();
+  const Round first = log.Begin(3);
+  REQUIRE(witness.WasAsked(1));
+  const Round second = log.Begin(5);
+  REQUIRE(witness.WasAsked(2));
+  witness.Resume(/*backwards=*/true);
+  CHECK_THAT(first.Result(), IsOk());
+  CHECK_THAT(second.Result(), IsOk());
+
+  witness.Stall();
+  const Round alone = log.Begin(6);
+  REQUIRE(witness.WasAsked(4));
+  const Round passed_over = log.Begin(7);
+  const Round newest = log.Begin(8);
+  witness.AnswerOne();
+  CHECK_THAT(alone.Result(), IsOk());
+  REQUIRE(witness.WasAsked(5));
+  CHECK_THAT(passed_over.Result(), StatusIs(StatusCode::kAborted, "larger tree than that of 7"));
+  witness.Resume();
+  CHECK_THAT(newest.Result(), IsOk());
+  CHECK(witness.asked() == std::vector<uint64_t>{3, 5, 5, 6, 8});
+}
+
+TEST_CASE("Witnesses that cannot take every head are asked about the same ones") {
+  Fixture log(2, 2);
+  log.options.max_requests = 2;
+  std::vector<Round> rounds;
+  for (const auto& witness : log.witnesses) witness->Stall();
+  for (const size_t size : {1, 2}) {  // one at a time from then on
+    rounds.push_back(log.Begin(size));
+    for (const auto& witness : log.witnesses) REQUIRE(witness->WasAsked(rounds.size()));
+  }
+  for (const auto& witness : log.witnesses) witness->Resume(/*backwards=*/true);
+  for (const Round& round : rounds) REQUIRE_THAT(round.Result(), IsOk());
+
+  for (const auto& witness : log.witnesses) witness->Stall();
+  const Round first = log.Begin(3);
+  for (const auto& witness : log.witnesses) REQUIRE(witness->WasAsked(4));
+  const Round second = log.Begin(4);
+  const Round third = log.Begin(5);
+  log.witnesses[0]->AnswerOne();
+  REQUIRE(log.witnesses[0]->WasAsked(5));
+  CHECK(log.witnesses[0]->asked().back() == 5);
+  const Round fourth = log.Begin(6);
+  log.witnesses[1]->AnswerOne();
+  REQUIRE(log.witnesses[1]->WasAsked(5));
+  CHECK(log.witnesses[1]->asked().back() == 5);  // though 6 is newer
+  for (const auto& witness : log.witnesses) witness->Resume();
+  CHECK_THAT(first.Result(), IsOk());
+  CHECK_THAT(third.Result(), IsOk());
+  CHECK_THAT(fourth.Result(), IsOk());
+}
+
+TEST_CASE("Rounds in flight when a fork is found all end with it") {
+  Fixture log(2, 2);
+  log.witnesses[1]->Stall();
+  log.witnesses[0]->Stall();
+  const Round first = log.Begin(6);
+  REQUIRE(log.witnesses[0]->WasAsked(1));
+  const Round second = log.Begin(7);
+  REQUIRE(log.witnesses[0]->WasAsked(2));
+  log.witnesses[0]->Remember(merkle::NumberedEntries(9));
+  log.witnesses[0]->Show(CheckpointOf(merkle::NumberedEntries(9)));
+  log.witnesses[0]->AnswerOne();
+  CHECK_THAT(first.Result(), StatusIs(StatusCode::kDataLoss, "size 9"));
+  CHECK_THAT(second.Result(), StatusIs(StatusCode::kDataLoss, "size 9"));
+}
+
+TEST_CASE("Requests that fail together are one failure, and one request tries again") {
+  base::ManualClock clock(absl::Now());
+  Fixture log(2, 1);
+  log.options.clock = &clock;
+  log.options.min_backoff = absl::Seconds(1);
+  log.options.min_grace = absl::ZeroDuration();
+  log.options.grace_factor = 0;
+  FakeWitness& witness = *log.witnesses[0];
+  witness.Stall();
+  for (const size_t size : {1, 2, 3}) {
+    RequireOk(log.Cosign(size));
+    REQUIRE(witness.WasAsked(size));
+  }
+  witness.Say([](const auto&) { return Text(500, "no"); });
+  witness.Resume();
+  REQUIRE(Eventually([&] { return !log.cosigner().witnesses()[0].last_error.empty(); }));
+  witness.Stall();
+  RequireOk(log.Cosign(4));
+  CHECK(witness.requests().size() == 3);
+  clock.Advance(absl::Seconds(1));
+  const Round probe = log.Begin(5);
+  REQUIRE(witness.WasAsked(4));
+  RequireOk(log.Cosign(6));
+  CHECK(witness.requests().size() == 4);
+  witness.Say({});
+  witness.Resume();
+  REQUIRE(Eventually([&] { return log.cosigner().witnesses()[0].cosigned_size == 5; }));
+  RequireOk(log.Cosign(7));
+  REQUIRE(witness.WasAsked(5));
 }
 
 TEST_CASE("All witnesses that answer in the time of grace are in the checkpoint") {
