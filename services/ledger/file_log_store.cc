@@ -65,6 +65,7 @@ absl::StatusOr<std::unique_ptr<FileLogStore>> FileLogStore::Open(const Options& 
   }
   RETURN_IF_ERROR(store->ReplayJournal(store->mark_.size));
   RETURN_IF_ERROR(store->Integrate().status());
+  RETURN_IF_ERROR(store->RepairPartials());
 
   const std::string checkpoint_path = store->PublicPath("checkpoint");
   if (base::FileExists(checkpoint_path)) {
@@ -337,6 +338,42 @@ void FileLogStore::RemovePartials() {
     std::filesystem::remove_all(PublicPath(path) + ".p", ignored);
   }
   closed_.clear();
+}
+
+absl::Status FileLogStore::RepairPartials() {
+  const std::shared_ptr<const Edge> edge = this->edge();
+  // What the partial file of this path must hold; nothing when the tree is not that large.
+  const auto contents = [&](const std::string& path) -> SharedBytes {
+    const absl::StatusOr<merkle::TileResource> resource = merkle::ParseTilePath(path);
+    if (!resource.ok()) return nullptr;
+    const absl::StatusOr<SharedBytes> bytes =
+        resource->entries ? ReadEntryBundle(resource->tile.index, resource->tile.width)
+                          : ReadTile(resource->tile);
+    return bytes.ok() ? *bytes : nullptr;
+  };
+  std::vector<std::string> tiles = {merkle::EntriesPath(edge->TileIndex(0))};
+  for (int level = 0; static_cast<size_t>(level) < edge->levels.size(); ++level) {
+    tiles.push_back(merkle::TilePath({level, edge->TileIndex(level)}));
+  }
+  for (const std::string& tile : tiles) {
+    std::error_code error;
+    std::filesystem::directory_iterator file(PublicPath(tile) + ".p", error);
+    if (error) continue;  // none was published
+    for (; !error && file != std::filesystem::directory_iterator(); file.increment(error)) {
+      const std::string path = absl::StrCat(tile, ".p/", file->path().filename().string());
+      const SharedBytes expected = contents(path);
+      if (expected == nullptr) {
+        // Unfinished, or of entries that nobody was told of.
+        std::error_code ignored;
+        std::filesystem::remove(file->path(), ignored);
+        continue;
+      }
+      ASSIGN_OR_RETURN(const std::string found, base::ReadFile(file->path().string()));
+      if (found != *expected) RETURN_IF_ERROR(WritePublicFile(path, *expected));
+    }
+    if (error) return base::ErrnoStatus(error.value(), absl::StrCat("read ", tile, ".p"));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status FileLogStore::Publish(const TreeHead& head, absl::string_view checkpoint,

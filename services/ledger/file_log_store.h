@@ -82,6 +82,8 @@ class FileLogStore : public LogStore {
   absl::Status WriteFullTile(Edge* edge, const ClosedTile& tile);
   absl::Status WritePublicFile(const std::string& path, absl::string_view bytes);
   void RemovePartials();
+  // Makes good the partial tiles of earlier checkpoints, which a power cut may have torn.
+  absl::Status RepairPartials();
   std::shared_ptr<const Edge> edge() const;
   absl::StatusOr<std::string> LoadTile(int level, uint64_t index) const;
   std::string PublicPath(absl::string_view path) const;
