@@ -12,6 +12,7 @@
 #include "absl/strings/strip.h"
 #include "libs/base/bytes.h"
 #include "libs/base/status_macros.h"
+#include "libs/merkle/proof_builder.h"
 #include "libs/note/tlog_proof.h"
 #include "libs/runtime/call.h"
 #include "services/ledger/append_stream.h"
@@ -59,6 +60,29 @@ absl::Status ProveInclusion(const Ledger& ledger, uint64_t index, uint64_t tree_
                             v1::InclusionProof* out) {
   ASSIGN_OR_RETURN(const std::vector<merkle::Hash> hashes, ledger.InclusionProof(index, tree_size));
   FillInclusionProof(index, tree_size, hashes, out);
+  return absl::OkStatus();
+}
+
+// Proves indexes[i] in proofs[i] of the response, for i from `begin` up to `end`.
+absl::Status ProveInclusions(const Ledger& ledger, absl::Span<const uint64_t> indexes,
+                             uint64_t tree_size, size_t begin, size_t end,
+                             v1::BatchGetInclusionProofsResponse* response) {
+  indexes = indexes.subspan(begin, end - begin);
+  for (const uint64_t index : indexes) {
+    if (index >= tree_size) {
+      return absl::NotFoundError(
+          absl::StrCat("a tree of ", tree_size, " entries has none at index ", index));
+    }
+  }
+  ASSIGN_OR_RETURN(const std::vector<std::vector<merkle::Hash>> proofs,
+                   merkle::BuildInclusionProofs(
+                       indexes, tree_size, [&ledger](absl::Span<const merkle::NodeId> nodes) {
+                         return ledger.store().ReadNodes(nodes);
+                       }));
+  for (size_t i = 0; i < proofs.size(); ++i) {
+    FillInclusionProof(indexes[i], tree_size, proofs[i],
+                       response->mutable_proofs(static_cast<int>(begin + i)));
+  }
   return absl::OkStatus();
 }
 
@@ -112,7 +136,7 @@ void LedgerService::FillLog(const Log& log, v1::Log* out) {
   out->set_quorum_policy(log.identity.policy_text);
   out->set_tree_size(static_cast<int64_t>(log.ledger->published_head().head.size));
   out->set_integrated_tree_size(static_cast<int64_t>(log.ledger->signed_head().head.size));
-  out->set_state(log.ledger->store().frozen() ? v1::LOG_STATE_FROZEN : v1::LOG_STATE_ACTIVE);
+  out->set_state(log.ledger->frozen() ? v1::LOG_STATE_FROZEN : v1::LOG_STATE_ACTIVE);
   for (const Cosigner::WitnessState& witness : log.ledger->witnesses()) {
     v1::LogWitness* state = out->add_witnesses();
     state->set_name(witness.name);
@@ -303,18 +327,17 @@ grpc::ServerUnaryReactor* LedgerService::BatchGetInclusionProofs(
     for (const std::string& leaf_hash : request->leaf_hashes()) {
       ASSIGN_OR_RETURN(indexes.emplace_back(), IndexOf(*log->ledger, leaf_hash));
     }
+    response->mutable_proofs()->Reserve(static_cast<int>(indexes.size()));
     for (size_t i = 0; i < indexes.size(); ++i) response->add_proofs();
     // Each worker takes a run of neighbours, which share tiles.
-    constexpr size_t kRun = 64;
+    constexpr size_t kRun = 128;
     const int runs = static_cast<int>((indexes.size() + kRun - 1) / kRun);
     std::vector<absl::Status> failures(static_cast<size_t>(runs));
     executor_->ParallelFor(runs, [&](int run) {
       const size_t begin = static_cast<size_t>(run) * kRun;
-      for (size_t i = begin; i < std::min(begin + kRun, indexes.size()); ++i) {
-        absl::Status status = ProveInclusion(*log->ledger, indexes[i], size,
-                                             response->mutable_proofs(static_cast<int>(i)));
-        if (!status.ok()) failures[static_cast<size_t>(run)] = std::move(status);
-      }
+      failures[static_cast<size_t>(run)] =
+          ProveInclusions(*log->ledger, indexes, size, begin,
+                          std::min(begin + kRun, indexes.size()), response);
     });
     for (const absl::Status& failure : failures) RETURN_IF_ERROR(failure);
     response->set_checkpoint(CheckpointOfSize(*log->ledger, size));
@@ -451,7 +474,7 @@ grpc::ServerUnaryReactor* LedgerService::FreezeLog(grpc::CallbackServerContext* 
                                                    v1::FreezeLogResponse* response) {
   return runtime::RunUnary(context, executor_, [this, request, response]() -> absl::Status {
     ASSIGN_OR_RETURN(const Log* log, logs_->Find(request->name()));
-    // FREEZE
+    RETURN_IF_ERROR(log->ledger->Freeze());
     FillLog(*log, response->mutable_log());
     return absl::OkStatus();
   });

@@ -69,7 +69,7 @@ absl::Status SetUp(const Flags& flags, runtime::Server& server) {
     return ledger::WitnessCosigner::Create({}, std::move(policy), std::move(key));
   };
   options.ledger.publish_interval = flags.publish_interval;
-  // REPUBLISH
+  options.ledger.republish_interval = flags.republish_interval;
   options.on_open = [metrics = server.metrics()](const ledger::Log& log) {
     ledger::ExportMetrics(log, metrics);
   };
