@@ -47,7 +47,7 @@ absl::Status ScanStrays(const ChosenLog& log, FsckReport* report) {
                             "next checkpoint)"));
   }
   if (scan.unknown.count > 0) {
-    report->warnings.push_back(Several(scan.unknown, "that no log has"));
+    report->warnings.push_back(Several(scan.unknown, "that are no part of a log"));
   }
   if (scan.leftovers.count > 0) {
     report->notes.push_back(
