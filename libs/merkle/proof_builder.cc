@@ -66,14 +66,23 @@ absl::StatusOr<std::vector<Hash>> ReadAndFold(const ProofNodes& wanted, const No
   return FoldProof(wanted, hashes);
 }
 
-}  // namespace
-
-absl::StatusOr<ProofNodes> InclusionNodes(uint64_t index, uint64_t size) {
+absl::Status CheckLeaf(uint64_t index, uint64_t size) {
   RETURN_IF_ERROR(CheckSize(size));
   if (index >= size) {
     return absl::OutOfRangeError(
         absl::StrCat("a tree of ", size, " leaves has none at index ", index));
   }
+  return absl::OkStatus();
+}
+
+// The level of the perfect subtree among RootNodes(size) that holds leaf `index`: the first bit, from
+// the left, that `size` has and `index` has not.
+int RootLevelOf(uint64_t index, uint64_t size) { return std::bit_width(index ^ size) - 1; }
+
+}  // namespace
+
+absl::StatusOr<ProofNodes> InclusionNodes(uint64_t index, uint64_t size) {
+  RETURN_IF_ERROR(CheckLeaf(index, size));
   std::vector<Range> path;
   Range range{0, size};
   while (range.size() > 1) {
@@ -142,6 +151,42 @@ absl::StatusOr<std::vector<Hash>> BuildInclusionProof(uint64_t index, uint64_t s
                                                       const NodeReader& reader) {
   ASSIGN_OR_RETURN(const ProofNodes wanted, InclusionNodes(index, size));
   return ReadAndFold(wanted, reader);
+}
+
+absl::StatusOr<std::vector<std::vector<Hash>>> BuildInclusionProofs(
+    absl::Span<const uint64_t> indexes, uint64_t size, const NodeReader& reader) {
+  std::vector<std::vector<Hash>> proofs;
+  if (indexes.empty()) return proofs;
+  // First the roots of the perfect subtrees, then the siblings that each leaf has within its own.
+  std::vector<NodeId> nodes = RootNodes(size);
+  const size_t roots = nodes.size();
+  for (uint64_t index : indexes) {
+    RETURN_IF_ERROR(CheckLeaf(index, size));
+    const int root_level = RootLevelOf(index, size);
+    for (int level = 0; level < root_level; ++level) nodes.push_back({level, index >> level ^ 1});
+  }
+  ASSIGN_OR_RETURN(const std::vector<Hash> hashes, reader(nodes));
+  if (hashes.size() != nodes.size()) {
+    return absl::InternalError(
+        absl::StrCat("proofs need ", nodes.size(), " nodes and were given ", hashes.size()));
+  }
+  // right_of[i] is the root over all subtrees from the i-th on.
+  std::vector<Hash> right_of(hashes.begin(), hashes.begin() + static_cast<ptrdiff_t>(roots));
+  for (size_t i = roots - 1; i > 0; --i) right_of[i - 1] = NodeHash(hashes[i - 1], right_of[i]);
+
+  proofs.reserve(indexes.size());
+  auto siblings = hashes.begin() + static_cast<ptrdiff_t>(roots);
+  for (uint64_t index : indexes) {
+    const int root_level = RootLevelOf(index, size);
+    const auto root = static_cast<size_t>(std::popcount(size >> root_level)) - 1;
+    std::vector<Hash>& proof = proofs.emplace_back();
+    proof.reserve(static_cast<size_t>(root_level) + root + 1);
+    proof.insert(proof.end(), siblings, siblings + root_level);
+    siblings += root_level;
+    if (root + 1 < roots) proof.push_back(right_of[root + 1]);
+    proof.insert(proof.end(), hashes.rend() - static_cast<ptrdiff_t>(root), hashes.rend());
+  }
+  return proofs;
 }
 
 absl::StatusOr<std::vector<Hash>> BuildConsistencyProof(uint64_t first_size, uint64_t second_size,

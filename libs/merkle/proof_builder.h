@@ -53,6 +53,13 @@ using NodeReader = std::function<absl::StatusOr<std::vector<Hash>>(absl::Span<co
 // Read (by one call of `reader`) and fold.
 absl::StatusOr<std::vector<Hash>> BuildInclusionProof(uint64_t index, uint64_t size,
                                                       const NodeReader& reader);
+
+// The inclusion proofs of many leaves of one tree, in the order of `indexes`. What they have in
+// common, the tree's right edge, is read and folded once; all is read by one call of `reader`.
+// Errors as of InclusionNodes.
+absl::StatusOr<std::vector<std::vector<Hash>>> BuildInclusionProofs(
+    absl::Span<const uint64_t> indexes, uint64_t size, const NodeReader& reader);
+
 absl::StatusOr<std::vector<Hash>> BuildConsistencyProof(uint64_t first_size, uint64_t second_size,
                                                         const NodeReader& reader);
 

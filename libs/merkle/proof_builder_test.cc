@@ -47,6 +47,37 @@ TEST_CASE("inclusion proofs are those of RFC 6962 for every leaf of every tree u
   }
 }
 
+TEST_CASE("inclusion proofs made together are those made one by one") {
+  for (size_t size = 1; size <= kLargest; ++size) {
+    CAPTURE(size);
+    const Entries entries = NumberedEntries(size);
+    std::vector<uint64_t> indexes;
+    std::vector<std::vector<Hash>> expected;
+    // Backwards, and each twice: neither order nor repetition matters.
+    for (size_t i = 2 * size; i-- > 0;) {
+      indexes.push_back(i / 2);
+      expected.push_back(ReferencePath(i / 2, entries));
+    }
+    REQUIRE(RequireOk(BuildInclusionProofs(indexes, size, ReaderOf(size))) == expected);
+  }
+  CHECK(RequireOk(BuildInclusionProofs({}, 8, ReaderOf(8))).empty());
+}
+
+TEST_CASE("proofs made together read the tree's right edge once") {
+  size_t calls = 0;
+  size_t read = 0;
+  const NodeReader counting = [&](absl::Span<const NodeId> nodes) {
+    ++calls;
+    read += nodes.size();
+    return absl::StatusOr<std::vector<Hash>>(std::vector<Hash>(nodes.size()));
+  };
+  constexpr uint64_t kSize = (uint64_t{1} << 40) + 255;
+  const std::vector<uint64_t> indexes(10, uint64_t{1} << 40);  // in the subtree of 128 leaves
+  RequireOk(BuildInclusionProofs(indexes, kSize, counting));
+  CHECK(calls == 1);
+  CHECK(read == std::popcount(kSize) + 10 * 7);
+}
+
 TEST_CASE("consistency proofs are those of RFC 6962 for every pair up to 70") {
   for (size_t second = 1; second <= kLargest; ++second) {
     const NodeReader reader = ReaderOf(second);
@@ -90,6 +121,10 @@ TEST_CASE("sizes and indexes that no tree has are out of range") {
   const NodeReader reader = ReaderOf(8);
   CHECK_THAT(BuildInclusionProof(8, 8, reader), StatusIs(absl::StatusCode::kOutOfRange, "index 8"));
   CHECK_THAT(BuildInclusionProof(0, 0, reader), StatusIs(absl::StatusCode::kOutOfRange));
+  CHECK_THAT(BuildInclusionProofs({0, 8}, 8, reader),
+             StatusIs(absl::StatusCode::kOutOfRange, "index 8"));
+  CHECK_THAT(BuildInclusionProofs({0}, UINT64_MAX, reader),
+             StatusIs(absl::StatusCode::kOutOfRange, "2^63"));
   CHECK_THAT(BuildConsistencyProof(8, 7, reader), StatusIs(absl::StatusCode::kOutOfRange));
   CHECK_THAT(InclusionNodes(0, UINT64_MAX), StatusIs(absl::StatusCode::kOutOfRange, "2^63"));
   CHECK_THAT(ConsistencyNodes(1, UINT64_MAX), StatusIs(absl::StatusCode::kOutOfRange));
@@ -107,6 +142,9 @@ TEST_CASE("a reader's error is the builder's, and a reader that returns too litt
     return absl::StatusOr<std::vector<Hash>>(std::vector<Hash>(nodes.size() - 1));
   };
   CHECK_THAT(BuildConsistencyProof(3, 7, short_reader), StatusIs(absl::StatusCode::kInternal));
+  CHECK_THAT(BuildInclusionProofs({3, 4}, 7, short_reader),
+             StatusIs(absl::StatusCode::kInternal));
+  CHECK_THAT(BuildInclusionProofs({1}, 4, failing), StatusIs(absl::StatusCode::kDataLoss));
   CHECK_THAT(BuildRoot(3, short_reader), StatusIs(absl::StatusCode::kInternal));
   // A tree of one leaf needs no node but that leaf, and its proof none at all.
   CHECK(RequireOk(BuildInclusionProof(0, 1, failing)).empty());
