@@ -14,20 +14,6 @@ constexpr uint32_t kWidth = merkle::kTileWidth;
 constexpr size_t kTileBytes = kWidth * sizeof(merkle::Hash);
 constexpr size_t kTileLevels = 64 / merkle::kTileHeight;
 
-std::vector<merkle::Hash> Expand(const merkle::Hash* hashes) {
-  std::vector<merkle::Hash> nodes;
-  nodes.reserve(2 * kWidth);
-  nodes.assign(hashes, hashes + kWidth);
-  size_t row = 0;
-  for (size_t width = kWidth; width > 2; width /= 2) {
-    for (size_t i = 0; i < width; i += 2) {
-      nodes.push_back(merkle::NodeHash(nodes[row + i], nodes[row + i + 1]));
-    }
-    row += width;
-  }
-  return nodes;
-}
-
 }  // namespace
 
 absl::string_view HashesAsBytes(absl::Span<const merkle::Hash> hashes) {
@@ -59,7 +45,7 @@ absl::StatusOr<TileReader::ExpandedTile> TileReader::FullTile(int level, uint64_
     return absl::InternalError(absl::StrCat("a full tile has ", bytes.size(), " bytes"));
   }
   auto nodes = std::make_shared<const std::vector<merkle::Hash>>(
-      Expand(reinterpret_cast<const merkle::Hash*>(bytes.data())));
+      merkle::ExpandTile({reinterpret_cast<const merkle::Hash*>(bytes.data()), kWidth}));
   tiles_.Put(key, nodes, 2 * kTileBytes);
   return nodes;
 }
