@@ -17,6 +17,9 @@
 #include "libs/base/bytes.h"
 #include "libs/base/file.h"
 #include "libs/base/mutex.h"
+#include "libs/bundle/hashedrekord.h"
+#include "libs/bundle/test_log.h"
+#include "libs/crypto/private_key.h"
 #include "libs/http/server.h"
 #include "libs/merkle/tile.h"
 #include "libs/testing/eventually.h"
@@ -122,12 +125,14 @@ class LeavingReader : public std::streambuf {
 
 // A log of 1,000 entries, a ledger that serves it, and a user's folder.
 struct Suite {
-  ModelLog log{1000};
+  ModelLog log;
   ModelLedger ledger{&log};
   testing::InProcessServer server{&ledger};
   testing::TempDir dir;
 
-  Suite() { ledger.Publish(700); }
+  explicit Suite(ModelLog model = ModelLog(1000), uint64_t size = 700) : log(std::move(model)) {
+    ledger.Publish(size);
+  }
 
   std::string Path(const std::string& name) const { return dir.path() + "/" + name; }
 
@@ -358,6 +363,30 @@ TEST_CASE("tail prints the last entries, those from a place on, and those behind
   suite.ledger.Publish(1000);
   CHECK(TailedEntries(suite.Run(tail).out, 700) == Entries(suite.log, 700, 1000));
   CHECK(suite.Run(tail).out.empty());
+}
+
+TEST_CASE("tail shows what an entry signs, its text, or how long it is") {
+  const auto key = RequireOk(crypto::PrivateKey::Generate(crypto::Algorithm::kEcdsaP256Sha256));
+  const bundle::HashedRekord signature = bundle::SignedEntry(key, "artifact");
+  const std::string digest = base::HexEncode(signature.digest);
+  const Suite suite(ModelLog({RequireOk(bundle::FormatHashedRekord(signature)), "two\nlines",
+                              std::string(300, 'x'), std::string("\0\xff", 2), "", "{}"}),
+                    6);
+  const std::vector<std::string> lines = absl::StrSplit(suite.Run({"tail"}).out, '\n');
+  const std::vector<std::string> ends = {
+      "  hashedrekord SHA2_256 " + digest, "  two\\x0alines", "xx… (300 bytes)", "  (2 bytes)",
+      "  (0 bytes)", "  {}", ""};
+  REQUIRE(lines.size() == ends.size());
+  for (size_t i = 0; i < ends.size(); ++i) {
+    CAPTURE(lines[i]);
+    CHECK(absl::EndsWith(lines[i], ends[i]));
+  }
+  const std::string out = suite.Run({"tail", "--json"}).out;
+  CHECK(TailedEntries(out, 0) == Entries(suite.log, 0, 6));
+  const json first = json::parse(out.substr(0, out.find('\n')));
+  CHECK(first["kind"] == "hashedrekord");
+  CHECK(first["digestAlgorithm"] == "SHA2_256");
+  CHECK(first["digest"] == digest);
 }
 
 TEST_CASE("tail follows the log until its reader goes, and loses no entry to it") {

@@ -6,8 +6,6 @@
 #include <thread>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "libs/base/status_macros.h"
 #include "libs/base/thread_pool.h"
 #include "libs/merkle/tile.h"

@@ -1,5 +1,6 @@
 #include "libs/tlog/folder_source.h"
 
+#include <errno.h>
 #include <sys/stat.h>
 
 #include "absl/strings/str_cat.h"

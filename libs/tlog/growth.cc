@@ -1,5 +1,6 @@
 #include "libs/tlog/growth.h"
 
+#include <functional>
 #include <utility>
 #include <vector>
 

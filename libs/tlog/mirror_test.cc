@@ -154,6 +154,8 @@ TEST_CASE("What a killed mirror had copied is not fetched again, but for what is
   files["tile/0/001"][77] ^= 1;
   files["tile/entries/002"].resize(100);
   files["tile/1/000.p/4"] = "";
+  files["checkpoint.tmp.12.3"] = "half";
+  files[".staging/0"] = "half";
   WriteFiles(dir.path(), files);
   RequireOk(OpenMirror(dir.path(), log, source)->Update());
   CHECK(ReadFiles(dir.path()) == source.files());

@@ -1,7 +1,8 @@
 #include "libs/tlog/model_log.h"
 
+#include <algorithm>
 #include <filesystem>
-#include <functional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "libs/base/bytes.h"
@@ -28,18 +29,25 @@ Hash TreeHash(const std::vector<Hash>& hashes, uint64_t begin, uint64_t end) {
                           TreeHash(hashes, begin + split, end));
 }
 
+std::vector<std::string> VariedEntries(uint64_t size, const std::string& salt, uint64_t common) {
+  std::vector<std::string> entries;
+  for (uint64_t i = 0; i < size; ++i) {
+    std::string& entry = entries.emplace_back(absl::StrCat(i < common ? "" : salt, i));
+    entry.append(i % 37, static_cast<char>('a' + i % 26));
+    if (i % 101 == 100) entry.clear();
+  }
+  return entries;
+}
+
 }  // namespace
 
 ModelLog::ModelLog(uint64_t size, std::string salt, uint64_t common)
-    : signer_(note::TestLogSigner(kOrigin)) {
+    : ModelLog(VariedEntries(size, salt, common)) {}
+
+ModelLog::ModelLog(std::vector<std::string> entries)
+    : entries_(std::move(entries)), signer_(note::TestLogSigner(kOrigin)) {
   subtrees_.resize(1);
-  for (uint64_t i = 0; i < size; ++i) {
-    std::string entry = absl::StrCat(i < common ? "" : salt, i);
-    entry.append(i % 37, static_cast<char>('a' + i % 26));
-    if (i % 101 == 100) entry.clear();
-    subtrees_[0].push_back(merkle::LeafHash(entry));
-    entries_.push_back(std::move(entry));
-  }
+  for (const std::string& entry : entries_) subtrees_[0].push_back(merkle::LeafHash(entry));
   while (subtrees_.back().size() >= merkle::kTileWidth) {
     const std::vector<Hash>& below = subtrees_.back();
     std::vector<Hash> level;

@@ -23,6 +23,7 @@ class ModelLog {
  public:
   static constexpr char kOrigin[] = "log.example/model";
 
+  explicit ModelLog(std::vector<std::string> entries);
   // `size` entries of 0 to 40 bytes. Logs with the same `common` have that many first entries in
   // common, whatever their salt.
   explicit ModelLog(uint64_t size, std::string salt = "", uint64_t common = 0);
