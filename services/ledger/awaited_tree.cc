@@ -107,11 +107,6 @@ SignedTreeHead AwaitedTree::tree() const {
   return tree_;
 }
 
-size_t AwaitedTree::waiting() const {
-  base::MutexLock lock(&mutex_);
-  return waiters_.size();
-}
-
 bool AwaitedTree::AwaitedBetween(uint64_t above, uint64_t up_to) const {
   base::MutexLock lock(&mutex_);
   const auto first = waiters_.upper_bound(above);

@@ -56,7 +56,6 @@ class AwaitedTree {
   void Close(const absl::Status& status);
 
   SignedTreeHead tree() const;
-  size_t waiting() const;
   // Whether somebody waits for a tree larger than `above` but not larger than `up_to`.
   bool AwaitedBetween(uint64_t above, uint64_t up_to) const;
 

@@ -2,6 +2,7 @@
 #ifndef COUNTERSIGN_SERVICES_LEDGER_FAKES_H_
 #define COUNTERSIGN_SERVICES_LEDGER_FAKES_H_
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "libs/base/mutex.h"
 #include "libs/base/status_macros.h"
+#include "libs/merkle/proof_builder.h"
 #include "libs/note/signed_note.h"
 #include "services/ledger/cosigner.h"
 #include "services/ledger/log_store.h"
@@ -158,6 +160,143 @@ class FakeLogStore : public LogStore {
   int integrate_calls_ ABSL_GUARDED_BY(mutex_) = 0;
   int sequence_calls_ ABSL_GUARDED_BY(mutex_) = 0;
   int publish_calls_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+// A log in memory that any number of SharedFakeStores work on, as ledgers of several processes do on
+// one database. Thread-safe.
+class SharedFakeLog {
+ public:
+  // Everything that was ever published, in that order.
+  std::vector<std::string> published() const {
+    base::MutexLock lock(&mutex_);
+    return published_;
+  }
+  // Puts `checkpoint` in place as another ledger would.
+  void Publish(uint64_t size, std::string checkpoint, absl::Time time) {
+    base::MutexLock lock(&mutex_);
+    published_.push_back(std::move(checkpoint));
+    published_size_ = size;
+    publish_time_ = time;
+  }
+
+ private:
+  friend class SharedFakeStore;
+
+  mutable base::Mutex mutex_;
+  std::vector<merkle::Hash> leaves_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::string> published_ ABSL_GUARDED_BY(mutex_);
+  uint64_t published_size_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::Time publish_time_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
+  bool frozen_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+// One process's view of it, which follows what others do when it is integrated. It keeps hashes
+// only, so no tiles or bundles can be read.
+class SharedFakeStore : public LogStore {
+ public:
+  explicit SharedFakeStore(std::shared_ptr<SharedFakeLog> log) : log_(std::move(log)) {
+    base::MutexLock lock(&log_->mutex_);
+    Refresh();
+  }
+
+  absl::StatusOr<std::vector<Placement>> Sequence(absl::Span<const NewEntry> entries) override {
+    base::MutexLock lock(&log_->mutex_);
+    if (log_->frozen_) return absl::FailedPreconditionError("frozen");
+    std::vector<Placement> placements;
+    for (const NewEntry& entry : entries) {
+      const std::optional<uint64_t> known = IndexOf(entry.leaf_hash);
+      placements.push_back({known.value_or(log_->leaves_.size()), known.has_value()});
+      if (!known.has_value()) log_->leaves_.push_back(entry.leaf_hash);
+    }
+    return placements;
+  }
+  absl::Status Freeze() override {
+    base::MutexLock lock(&log_->mutex_);
+    log_->frozen_ = true;
+    Refresh();
+    return absl::OkStatus();
+  }
+  absl::StatusOr<TreeHead> Integrate() override {
+    base::MutexLock lock(&log_->mutex_);
+    Refresh();
+    integrated_ = log_->leaves_.size();
+    if (integrated_ == 0) return TreeHead{};
+    std::vector<merkle::Hash> roots;
+    for (const merkle::NodeId& node : merkle::RootNodes(integrated_)) roots.push_back(Node(node));
+    return TreeHead{integrated_, merkle::FoldRoot(roots)};
+  }
+  absl::Status Publish(const TreeHead& head, absl::string_view checkpoint,
+                       absl::Time time) override {
+    base::MutexLock lock(&log_->mutex_);
+    if (log_->published_.empty() || head.size >= log_->published_size_) {
+      log_->published_.emplace_back(checkpoint);
+      log_->published_size_ = head.size;
+      log_->publish_time_ = time;
+    }
+    Refresh();
+    return absl::OkStatus();
+  }
+  bool shared() const override { return true; }
+  bool frozen() const override {
+    base::MutexLock lock(&log_->mutex_);
+    return frozen_;
+  }
+  uint64_t synchronisations() const override { return 0; }
+  SharedBytes PublishedCheckpoint() const override {
+    base::MutexLock lock(&log_->mutex_);
+    return published_;
+  }
+  absl::Time PublishTime() const override {
+    base::MutexLock lock(&log_->mutex_);
+    return publish_time_;
+  }
+  absl::StatusOr<std::optional<uint64_t>> Find(const merkle::Hash& leaf_hash) const override {
+    base::MutexLock lock(&log_->mutex_);
+    return IndexOf(leaf_hash);
+  }
+  absl::StatusOr<std::vector<merkle::Hash>> ReadNodes(
+      absl::Span<const merkle::NodeId> nodes) const override {
+    base::MutexLock lock(&log_->mutex_);
+    std::vector<merkle::Hash> hashes;
+    for (const merkle::NodeId& node : nodes) {
+      if ((node.index + 1) << node.level > integrated_) {
+        return absl::OutOfRangeError("the tree has no such node");
+      }
+      hashes.push_back(Node(node));
+    }
+    return hashes;
+  }
+  absl::StatusOr<SharedBytes> ReadTile(const merkle::TileId&) const override {
+    return absl::UnimplementedError("a fake");
+  }
+  absl::StatusOr<SharedBytes> ReadEntryBundle(uint64_t, uint32_t) const override {
+    return absl::UnimplementedError("a fake");
+  }
+
+ private:
+  // The log's lock is held in all of these.
+  void Refresh() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    frozen_ = log_->frozen_;
+    publish_time_ = log_->publish_time_;
+    published_ = std::make_shared<const std::string>(
+        log_->published_.empty() ? "" : log_->published_.back());
+  }
+  std::optional<uint64_t> IndexOf(const merkle::Hash& leaf) const ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    const auto at = std::find(log_->leaves_.begin(), log_->leaves_.end(), leaf);
+    if (at == log_->leaves_.end()) return std::nullopt;
+    return static_cast<uint64_t>(at - log_->leaves_.begin());
+  }
+  merkle::Hash Node(const merkle::NodeId& node) const ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    if (node.level == 0) return log_->leaves_[node.index];
+    return merkle::NodeHash(Node({node.level - 1, 2 * node.index}),
+                            Node({node.level - 1, 2 * node.index + 1}));
+  }
+
+  const std::shared_ptr<SharedFakeLog> log_;
+  uint64_t integrated_ = 0;
+  bool frozen_ = false;
+  SharedBytes published_;
+  absl::Time publish_time_;
 };
 
 // Adds one signature line, which no key verifies, unless told to fail or to block. Thread-safe.

@@ -8,6 +8,7 @@
 #include "libs/base/bytes.h"
 #include "libs/base/log.h"
 #include "libs/base/status_macros.h"
+#include "libs/merkle/hash_many.h"
 #include "libs/merkle/proof_builder.h"
 #include "libs/note/checkpoint.h"
 #include "libs/note/signed_note.h"
@@ -86,6 +87,10 @@ Publisher::Callbacks Ledger::PublisherCallbacks() {
                 follow_now_ = true;
                 integrator_wake_.NotifyOne();
               },
+          .adopted =
+              [this](const SignedTreeHead& tree) {
+                if (tree.head.size > signed_.tree().head.size) signed_.Set(tree);
+              },
           .lost = [this](const absl::Status& status) { Lose(status); }};
 }
 
@@ -159,9 +164,8 @@ void Ledger::Lose(const absl::Status& status) {
 absl::Status Ledger::RefuseAppend(const Call& call) const {
   RETURN_IF_ERROR(stopped_);
   if (freezing_ || store_->frozen()) return FrozenError();
-  const size_t waiting = signed_.waiting() + publisher_.published().waiting();
   if (queued_entries_ + call.entries.size() <= options_.max_queued_entries &&
-      held_bytes_ + call.bytes <= options_.max_held_bytes && waiting < options_.max_waiting) {
+      held_bytes_ + call.bytes <= options_.max_held_bytes && waiting_ < options_.max_waiting) {
     return absl::OkStatus();
   }
   // By then what is queued now will be sequenced.
@@ -173,7 +177,7 @@ absl::Status Ledger::RefuseAppend(const Call& call) const {
       runtime::AttachReason(
           absl::ResourceExhaustedError(absl::StrCat(
               "the log's queue is full (", queued_entries_, " entries wait to be sequenced, ",
-              waiting, " calls for a checkpoint): try again in a moment")),
+              waiting_, " calls for a checkpoint): try again in a moment")),
           "QUEUE_FULL"),
       std::clamp(drained, kMinRetryAfter, kMaxRetryAfter));
 }
@@ -185,11 +189,9 @@ void Ledger::Append(std::vector<absl::string_view> entries, Level level, absl::T
   call->level = level;
   call->deadline = deadline;
   call->done = std::move(done);
-  call->result.leaf_hashes.reserve(entries.size());
-  for (const absl::string_view entry : entries) {
-    call->result.leaf_hashes.push_back(merkle::LeafHash(entry));
-    call->bytes += entry.size();
-  }
+  call->result.leaf_hashes.resize(entries.size());
+  merkle::LeafHashes(entries, call->result.leaf_hashes.data());
+  for (const absl::string_view entry : entries) call->bytes += entry.size();
   call->entries = std::move(entries);
 
   absl::Status refused;
@@ -199,12 +201,15 @@ void Ledger::Append(std::vector<absl::string_view> entries, Level level, absl::T
     if (refused.ok()) {
       queued_entries_ += call->entries.size();
       held_bytes_ += call->bytes;
-      // Whoever answers the call lets go of its bytes.
-      call->done = [this, bytes = call->bytes,
+      const bool waits = level != Level::kSequenced;
+      if (waits) ++waiting_;
+      // Whoever answers the call lets go of its room.
+      call->done = [this, bytes = call->bytes, waits,
                     done = std::move(call->done)](absl::StatusOr<Appended> result) mutable {
         {
           base::MutexLock lock(&mutex_);
           held_bytes_ -= bytes;
+          if (waits) --waiting_;
         }
         done(std::move(result));
       };
@@ -384,7 +389,8 @@ absl::Status Ledger::IntegrateOnce() {
     if (head.ok() && store_->shared()) {
       const absl::Status followed = publisher_.Follow(*head);
       if (absl::IsDataLoss(followed)) return followed;
-      if (head->size == signed_.tree().head.size) return absl::OkStatus();
+      base::MutexLock lock(&mutex_);
+      if (head->size == signed_size_) return absl::OkStatus();
     }
     if (!head.ok() || may_sign) {
       absl::StatusOr<SignedTreeHead> tree =
@@ -413,7 +419,7 @@ absl::Status Ledger::IntegrateOnce() {
   signed_.SetProblem("the log has just started and waits for what its witnesses have seen of it");
   base::MutexLock lock(&mutex_);
   integrator_wake_.WaitFor(&mutex_, options_.integrate_retry, [this] {
-    return stopping_ || absl::IsDataLoss(stopped_) || publisher_.confirmed();
+    return stopping_ || follow_now_ || absl::IsDataLoss(stopped_) || publisher_.confirmed();
   });
   return absl::OkStatus();
 }

@@ -49,7 +49,7 @@ class Ledger {
     size_t max_queued_entries = 65536;
     // Bytes of entries whose append is not answered yet; more are refused.
     size_t max_held_bytes = 256 << 20;
-    // Appends that wait for integration or the quorum; more are refused.
+    // Appends on their way to integration or the quorum; more are refused.
     size_t max_waiting = 65536;
     // Entries that one synchronisation covers at most.
     size_t max_batch_bytes = 16 << 20;
@@ -182,9 +182,10 @@ class Ledger {
   std::deque<CallPtr> queued_ ABSL_GUARDED_BY(mutex_);
   size_t queued_entries_ ABSL_GUARDED_BY(mutex_) = 0;
   size_t held_bytes_ ABSL_GUARDED_BY(mutex_) = 0;      // of all calls not answered yet
+  size_t waiting_ ABSL_GUARDED_BY(mutex_) = 0;         // calls for more than to be sequenced
   double entries_per_second_ ABSL_GUARDED_BY(mutex_) = 0;  // of the last batches
   uint64_t sequenced_size_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint64_t signed_size_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t signed_size_ ABSL_GUARDED_BY(mutex_) = 0;  // by this ledger
   uint64_t wanted_size_ ABSL_GUARDED_BY(mutex_) = 0;  // somebody waits for a signed tree of it
   bool integrator_idle_ ABSL_GUARDED_BY(mutex_) = false;  // sleeps until it is woken
   bool follow_now_ ABSL_GUARDED_BY(mutex_) = false;

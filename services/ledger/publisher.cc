@@ -178,6 +178,7 @@ absl::Status Publisher::Adopt() {
   absl::StatusOr<SignedTreeHead> adopted = CheckPublished(shown, integrated);
   if (absl::IsFailedPrecondition(adopted.status())) return Damaged(adopted.status().message());
   RETURN_IF_ERROR(adopted.status());
+  callbacks_.adopted(*adopted);
   published_.Set(*std::move(adopted));
   return absl::OkStatus();
 }

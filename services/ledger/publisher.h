@@ -53,6 +53,9 @@ class Publisher {
     std::function<void()> confirmed;
     // The store should be integrated soon: another ledger has published more than is known here.
     std::function<void()> follow;
+    // Another ledger has published this tree, which is a signed one for that; just before it is
+    // published here.
+    std::function<void(const SignedTreeHead&)> adopted;
     // Nothing may be signed any more (DataLoss).
     std::function<void(const absl::Status&)> lost;
   };
