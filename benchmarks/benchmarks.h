@@ -21,6 +21,8 @@ struct Benchmark {
 std::vector<Benchmark> SignBenchmarks();
 std::vector<Benchmark> VerifyBenchmarks();
 std::vector<Benchmark> LedgerBenchmarks();
+std::vector<Benchmark> LedgerProofsBenchmarks();
+std::vector<Benchmark> MerkleBenchmarks();
 std::vector<Benchmark> WitnessBenchmarks();
 std::vector<Benchmark> WitnessFanoutBenchmarks();
 

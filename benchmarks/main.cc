@@ -34,7 +34,8 @@ int main(int argc, char** argv) {
   std::vector<bench::Benchmark> all;
   for (auto& group :
        {bench::SignBenchmarks(), bench::VerifyBenchmarks(), bench::LedgerBenchmarks(),
-        bench::WitnessBenchmarks(),
+        bench::LedgerProofsBenchmarks(),
+        bench::MerkleBenchmarks(), bench::WitnessBenchmarks(),
         bench::WitnessFanoutBenchmarks()}) {
     all.insert(all.end(), group.begin(), group.end());
   }
