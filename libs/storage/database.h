@@ -4,20 +4,30 @@
 // columns, ON CONFLICT, RETURNING. Statements are prepared once a connection and kept.
 //
 // Failures, from every method:
-//   NOT_FOUND            Open: the file's folder does not exist
+//   NOT_FOUND            the file's folder, or the database on the server, does not exist
 //   ALREADY_EXISTS       a unique or primary key is taken
 //   FAILED_PRECONDITION  another constraint (NOT NULL, CHECK, foreign key) refuses; the database is
 //                        closed; a transaction was asked for inside a transaction, or goes on after
 //                        a statement failed
-//   INVALID_ARGUMENT     the parameters are not those of the statement; more than one statement
-//   ABORTED              another connection holds the lock and held it through all retries
-//   RESOURCE_EXHAUSTED   the disk is full, or memory is; nothing was changed
+//   INVALID_ARGUMENT     the parameters are not those of the statement, or a value does not fit
+//                        its type; more than one statement; a result that no Value holds; a
+//                        malformed URL
+//   ABORTED              another connection holds the lock and held it through all retries, or
+//                        others were in the way of being serialised with through all of them
+//   RESOURCE_EXHAUSTED   the disk is full, or memory is; no connection is free; nothing was changed
 //   DATA_LOSS            the file is damaged or no database
-//   PERMISSION_DENIED    the file or the connection is read-only, or may not be opened
-//   UNAVAILABLE          the disk failed. A commit that failed so may or may not be there after the
-//                        next Open; until then every write is refused
+//   PERMISSION_DENIED    the file, the server or the transaction is read-only, or may not be opened
+//   UNAVAILABLE          SQLite: the disk failed. A commit that failed so may or may not be there
+//                        after the next Open; until then every write is refused.
+//                        PostgreSQL: the server cannot be reached or went away. Only where the
+//                        message says so may the transaction have happened all the same: the
+//                        connection was lost while it committed; it is never repeated then
 //   INTERNAL             the engine refuses the statement (syntax, no such table)
-// Messages carry the engine's words and never a parameter's value.
+// Messages carry the engine's words and never a parameter's value, nor a URL's password.
+//
+// On PostgreSQL, parameters are BIGINT, TEXT or BYTEA by the kind of their value, which has to suit
+// where they stand; INTEGER, SMALLINT and BOOLEAN are read as numbers, VARCHAR as text, and other
+// types (numeric, as SUM gives it; timestamptz) are cast. TEXT holds no zero bytes.
 #ifndef COUNTERSIGN_LIBS_STORAGE_DATABASE_H_
 #define COUNTERSIGN_LIBS_STORAGE_DATABASE_H_
 
@@ -132,7 +142,9 @@ class Database {
   using Body = std::function<absl::Status(Transaction&)>;
 
   // `url` is "sqlite:PATH" (a missing file is created, mode 0600, in an existing folder) or
-  // "postgresql://…", a libpq connection URI (its database must exist).
+  // "postgresql://…", a libpq connection URI (its database must exist; what it leaves open libpq
+  // takes from PGPASSWORD, ~/.pgpass and the like; a proxy between has to keep a session on one
+  // connection to the server).
   static absl::StatusOr<std::unique_ptr<Database>> Open(absl::string_view url,
                                                         DatabaseOptions options = {});
 
@@ -141,9 +153,10 @@ class Database {
   virtual Engine engine() const = 0;
 
   // Runs `body` as one atomic, serialised, durable unit: OK means that its changes are on disk.
-  // Transactions that wait at the same time share one synchronisation (group commit), each still
-  // atomic on its own; `body` may so run on the thread of another caller. Repeats `body` when
-  // the engine asks for it (a lock, a serialisation failure).
+  // On SQLite, transactions that wait at the same time share one synchronisation (group commit),
+  // each still atomic on its own; `body` may so run on the thread of another caller. On PostgreSQL
+  // they run side by side. Repeats `body` when the engine asks for it (a lock, a serialisation
+  // failure) and when the connection was lost before the commit was sent.
   virtual absl::Status InTransaction(const Body& body,
                                      Isolation isolation = Isolation::kSerializable) = 0;
 
@@ -159,9 +172,12 @@ class Database {
   // and return (RETURNING) need InTransaction.
   absl::StatusOr<Rows> Query(absl::string_view sql, Params params = {});
 
-  // Overwrites what was deleted or replaced before the call wherever the engine's files still hold
-  // it. ABORTED when a reader went on needing it; then, or after another failure, call again. Not
-  // to be called from a Body.
+  // SQLite: overwrites what was deleted or replaced before the call wherever the engine's files
+  // still hold it. ABORTED when a reader went on needing it; then, or after another failure, call
+  // again. PostgreSQL: cannot promise that. It runs VACUUM over the database, which frees the room
+  // of deleted rows to be written over; until that happens their bytes stay in the server's files,
+  // and in its write-ahead log, replicas and backups for as long as those are kept. What has to be
+  // gone for good is stored there encrypted, and its key destroyed. Not to be called from a Body.
   virtual absl::Status EraseDeleted() = 0;
 
   // Zeros for an engine without a pool.

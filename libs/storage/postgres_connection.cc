@@ -19,7 +19,6 @@ namespace {
 
 // More statements than this means that someone builds SQL from values.
 constexpr size_t kMaxPrepared = 256;
-constexpr int kMinServerVersion = 120000;
 constexpr int kBinary = 1;
 
 // Waits until the socket can do one of `events`, or until `deadline`; returns whether it can.
@@ -110,12 +109,9 @@ absl::Status PostgresConnection::Connect(absl::Time deadline) {
 }
 
 absl::Status PostgresConnection::SetUp(absl::Duration lock_timeout) {
-  if (PQserverVersion(connection_.get()) < kMinServerVersion) {
-    return absl::FailedPreconditionError("database: PostgreSQL 12 or newer is needed");
-  }
-  // 0 would wait for ever.
+  // 0 would wait for ever, and more is not understood.
   const int64_t lock_timeout_ms =
-      std::max<int64_t>(absl::ToInt64Milliseconds(lock_timeout), 1);
+      std::clamp<int64_t>(absl::ToInt64Milliseconds(lock_timeout), 1, INT32_MAX);
   // OK has to mean that it is on disk, whatever the server's or the role's default is; the stricter
   // settings of synchronous_commit stay.
   const std::string settings = absl::StrCat(
@@ -246,12 +242,12 @@ bool PostgresConnection::Send(absl::Span<const Statement> statements,
                              kBinary) != 0;
   };
   if (PQenterPipelineMode(connection) == 0) return false;
-  for (const std::string& name : forgotten_) {
-    if (!send_plain(StepKind::kForget, absl::StrCat("DEALLOCATE ", name))) return false;
-  }
   if (!begin_.empty()) {
     begun_ = true;
     if (!send_plain(StepKind::kBegin, std::exchange(begin_, ""))) return false;
+  }
+  for (const std::string& name : forgotten_) {
+    if (!send_plain(StepKind::kForget, absl::StrCat("DEALLOCATE ", name))) return false;
   }
   for (size_t i = 0; i < statements.size(); ++i) {
     if (!prepared[i]->on_server) {

@@ -23,6 +23,9 @@ namespace {
 constexpr absl::Duration kReplicaRest = absl::Seconds(5);
 constexpr absl::Duration kReplicaTimeout = absl::Seconds(1);
 
+// What the arithmetic of clocks bears.
+constexpr absl::Duration kLongestTimeout = absl::Hours(1);
+
 // A conflict costs little, and cannot happen to all: it is tried so many times more often.
 constexpr int kAttemptsAtConflict = 10;
 constexpr int kLongestBackoff = 5;  // 64 ms
@@ -182,6 +185,7 @@ void PostgresDatabase::Close() {
 absl::StatusOr<std::unique_ptr<Database>> OpenPostgres(const std::string& url,
                                                        DatabaseOptions options) {
   RETURN_IF_ERROR(CheckPostgresUrl(url));
+  options.connect_timeout = std::min(options.connect_timeout, kLongestTimeout);
   for (const std::string& replica : options.replicas) RETURN_IF_ERROR(CheckPostgresUrl(replica));
   auto database = std::make_unique<PostgresDatabase>(url, std::move(options));
   RETURN_IF_ERROR(database->Check());

@@ -12,6 +12,8 @@
 namespace countersign::storage {
 namespace {
 
+// How often the idle are looked at.
+constexpr absl::Duration kShortestNap = absl::Milliseconds(10);
 constexpr absl::Duration kLongestNap = absl::Minutes(1);
 
 // So that those which were opened together are not replaced together.
@@ -143,7 +145,7 @@ void PostgresPool::ReapIdle() {
       mutex_.Lock();
       continue;
     }
-    changed_.WaitFor(&mutex_, std::min(options_.idle_timeout / 4, kLongestNap),
+    changed_.WaitFor(&mutex_, std::clamp(options_.idle_timeout / 4, kShortestNap, kLongestNap),
                      [&] { return closed_; });
   }
 }

@@ -33,11 +33,12 @@ absl::StatusOr<std::string> FindBinaries() {
   std::vector<std::string> folders = absl::StrSplit(path == nullptr ? "" : path, ':');
   folders.push_back(kDebianFolder);
   for (const std::string& folder : folders) {
-    // Debian's folder of links has some of the programs only.
-    if (access((folder + "/initdb").c_str(), X_OK) == 0 &&
-        access((folder + "/postgres").c_str(), X_OK) == 0) {
-      return folder;
+    // A folder may have some of the programs only.
+    bool all = true;
+    for (const char* program : {"/initdb", "/postgres", "/pg_basebackup"}) {
+      all &= access((folder + program).c_str(), X_OK) == 0;
     }
+    if (all) return folder;
   }
   return absl::NotFoundError(absl::StrCat(
       "PostgreSQL is neither in PATH nor in ", kDebianFolder, ": install postgresql-15"));
