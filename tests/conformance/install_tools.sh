@@ -3,7 +3,7 @@
 # go.mod, go.sum and package-lock.json pin: the programs of go/ as DIR/bin/NAME, Sigstore's verifier in
 # DIR/sigstore-js.
 #
-#   tests/conformance/install_tools.sh [DIR]     DIR defaults to $COUNTERSIGN_TOOLS
+#   tests/conformance/install_tools.sh [DIR [NAME…]]     DIR defaults to $COUNTERSIGN_TOOLS, NAME to all
 #
 # Does nothing for what is there and up to date. Needs go, node and npm on the PATH.
 set -euo pipefail
@@ -12,24 +12,27 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 tools=${1:-${COUNTERSIGN_TOOLS:-$HOME/.cache/countersign/tools}}
 mkdir -p "$tools/bin"
 tools=$(cd "$tools" && pwd)
+names=" ${*:2} "
+wanted() { [[ $names == "  " || $names == *" $1 "* ]]; }
 
 # Whether the stamp file $1 says that it was made from the other files; else prepares its successor.
 up_to_date() {
   local stamp=$1
   shift
-  wanted=$(cat "$@" | sha256sum)
-  [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]
+  sum=$(cat "$@" | sha256sum)
+  [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$sum" ]
 }
 
 # build NAME MODULE PACKAGE: a Go program, of the module in the folder MODULE, as DIR/bin/NAME.
 build() {
   local name=$1 module=$2 package=$3 sources=()
+  wanted "$name" || return 0
   mapfile -t sources < <(find "$module" -name '*.go' -o -name go.mod -o -name go.sum | LC_ALL=C sort)
   if up_to_date "$tools/$name.stamp" "${sources[@]}" && [ -x "$tools/bin/$name" ]; then return; fi
   echo "Building $name"
   (cd "$module" && CGO_ENABLED=0 GOFLAGS='-mod=readonly -trimpath -buildvcs=false' \
     go build -o "$tools/bin/$name" "$package")
-  echo "$wanted" > "$tools/$name.stamp"
+  echo "$sum" > "$tools/$name.stamp"
 }
 
 build tlog-check "$here/go" ./tlog-check
@@ -38,12 +41,13 @@ build omniwitness "$here/omniwitness" github.com/transparency-dev/witness/cmd/om
 build tessera-log "$here/tessera" .
 build tessera-posix "$here/tessera" github.com/transparency-dev/tessera/cmd/conformance/posix
 
-if ! up_to_date "$tools/sigstore-js.stamp" "$here"/sigstore-js/{package.json,package-lock.json} \
-  || [ ! -d "$tools/sigstore-js/node_modules/@sigstore/verify" ]; then
+if wanted sigstore-js \
+  && { ! up_to_date "$tools/sigstore-js.stamp" "$here"/sigstore-js/{package.json,package-lock.json} \
+    || [ ! -d "$tools/sigstore-js/node_modules/@sigstore/verify" ]; }; then
   echo "Installing @sigstore/verify"
   rm -rf "$tools/sigstore-js"
   mkdir -p "$tools/sigstore-js"
   cp "$here"/sigstore-js/{package.json,package-lock.json} "$tools/sigstore-js"
   (cd "$tools/sigstore-js" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error)
-  echo "$wanted" > "$tools/sigstore-js.stamp"
+  echo "$sum" > "$tools/sigstore-js.stamp"
 fi
