@@ -51,8 +51,10 @@ Publisher::~Publisher() { Stop(); }
 absl::Status Publisher::Start(const SignedTreeHead& tree, const SharedBytes& shown) {
   if (!shown->empty()) {
     ASSIGN_OR_RETURN(const SignedTreeHead published, CheckPublished(shown, tree.head));
-    // A power cut may have taken its partial tiles.
-    RETURN_IF_ERROR(store_->Publish(published.head, *shown, store_->PublishTime()));
+    // A power cut may have taken its partial tiles. (On a shared store it may not be the newest.)
+    if (!store_->shared()) {
+      RETURN_IF_ERROR(store_->Publish(published.head, *shown, store_->PublishTime()));
+    }
     published_.Set(published);
   }
   confirmed_ = shown->empty();

@@ -66,7 +66,8 @@ class Publisher {
   ~Publisher();
 
   // Starts from `tree`, the signed head of all that the store holds. `shown`, which the store showed
-  // as published before it was asked for all that, is put in place again. Called first.
+  // as published before it was asked for all that, is put in place again unless others share it.
+  // Called first.
   //   DataLoss            the store does not hold the tree of `shown`, or the log did not sign it
   //   FailedPrecondition  it is the checkpoint of another log
   absl::Status Start(const SignedTreeHead& tree, const SharedBytes& shown);
