@@ -171,7 +171,9 @@ absl::Status Mirror::MakeFolderOf(const std::string& path) {
   base::MutexLock lock(&mutex_);
   if (folders_.count(folder) != 0) return absl::OkStatus();
   BeforeChange("make a folder");
-  RETURN_IF_ERROR(base::EnsureDirectory(PathOf(folder)));
+  std::error_code error;  // Synchronise makes it last, with all that is in it
+  std::filesystem::create_directories(PathOf(folder), error);
+  if (error) return base::ErrnoStatus(error.value(), absl::StrCat("create ", PathOf(folder)));
   folders_.insert(folder);
   return absl::OkStatus();
 }

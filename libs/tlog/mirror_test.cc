@@ -107,11 +107,11 @@ TEST_CASE("A mirror that was killed between any two changes goes on and ends as 
   // The log is 300 when it is first copied, and 1,100 then; the copying is killed at each change.
   for (const uint64_t first : {0, 300}) {
     bool killed = true;
-    for (int survived = 0; killed; ++survived) {
+    // From nothing it is much the same; every third change is enough.
+    for (int survived = 0; killed; survived += first == 0 ? 3 : 1) {
       testing::TempDir dir;
-      ModelSource source(log, first);
-      if (first > 0) RequireOk(OpenMirror(dir.path(), log, source)->Update());
-      source.Publish(1100);
+      ModelSource source(log, 1100);
+      if (first > 0) WriteFiles(dir.path(), log.PublicFiles(first));
       Files expected = source.files();
       // Of the earlier checkpoint; its tile is not full yet.
       if (first > 0) expected.insert(*log.PublicFiles(first).find("tile/1/000.p/1"));
