@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Our witness cosigns a log of Tessera's and refuses its fork.
+# Our witness cosigns a log of Tessera's and refuses its fork; our mirror copies the log and not the fork.
 source "$TEST_SRCDIR/$TEST_WORKSPACE/tests/conformance/peers.sh"
-require tessera-log tlog-check witness-check jq curl
+require tessera-log tessera-posix tlog-check witness-check jq curl ss
 
 origin=conformance.example/tessera
 { read -r log_key; read -r log_vkey; } < <(witness-check keys "$origin")
@@ -70,3 +70,27 @@ monitored | cmp - "$work/monitored"
 tessera log 3 last -policy "$work/policy" > "$work/answers"
 check log "${checkpoints[@]}" -checkpoint "$work/log/checkpoint" -witnesses 1
 stop witness
+
+# --- Our mirror and fsck -------------------------------------------------------------------------------
+ledger() { "$countersign" --data "$work/cli" ledger "$@" --key "$log_vkey"; }
+ledger mirror "$work/log" "$work/copy" --policy "$work/policy"
+ledger fsck "$work/copy" --policy "$work/policy"
+check copy "${checkpoints[@]}" -witnesses 1
+cmp "$work/log/checkpoint" "$work/copy/checkpoint"
+if ledger mirror "$work/fork" "$work/copy" 2> "$work/refusal"; then fail "the fork was mirrored"; fi
+cmp "$work/log/checkpoint" "$work/copy/checkpoint"
+
+# From Tessera's own server, as it grows.
+start_peer posix tessera-posix -storage_dir "$work/log" -listen 127.0.0.1:PORT -private_key "$work/log.key"
+url=http://127.0.0.1:${port_of[posix]}
+ledger mirror "$url" "$work/copy"
+seq 600 700 | xargs -P 20 -I{} curl -sf -o "$work/answer.{}" -d 'entry {}' "$url/add"
+grown() { [ "$(curl -sf "$url/checkpoint" | sed -n 2p)" = 410 ]; }
+eventually posix grown || fail "Tessera published $(curl -sf "$url/checkpoint" | sed -n 2p) entries"
+ledger mirror "$url" "$work/copy"
+ledger fsck "$url"
+check copy "${checkpoints[@]}"
+crash posix
+printf x | dd of="$work/copy/tile/entries/000" bs=1 seek=100 conv=notrunc status=none
+if ledger fsck "$work/copy" > "$work/refusal"; then fail "fsck took an altered entry"; fi
+grep -q tile/entries/000 "$work/refusal" || fail "fsck named $(cat "$work/refusal")"
