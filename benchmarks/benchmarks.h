@@ -23,6 +23,7 @@ std::vector<Benchmark> VerifyBenchmarks();
 std::vector<Benchmark> LedgerBenchmarks();
 std::vector<Benchmark> LedgerProofsBenchmarks();
 std::vector<Benchmark> MerkleBenchmarks();
+std::vector<Benchmark> TesseraBenchmarks();
 std::vector<Benchmark> WitnessBenchmarks();
 std::vector<Benchmark> WitnessFanoutBenchmarks();
 

@@ -137,6 +137,12 @@ absl::Status Environment::StopService(const std::string& name) {
                    : absl::InternalError(absl::StrCat(name, " ended with code ", code));
 }
 
+absl::StatusOr<pid_t> Environment::Pid(const std::string& name) {
+  const auto found = services_.find(name);
+  if (found == services_.end()) return absl::NotFoundError(absl::StrCat("no ", name, " runs"));
+  return found->second.process->pid();
+}
+
 std::string Environment::SyncsPath(const std::string& name) const {
   return absl::StrCat(work_, "/", name, "/syncs");
 }

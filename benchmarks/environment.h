@@ -45,6 +45,7 @@ class Environment {
                            std::vector<std::string> args);
   // Ends one of those.
   absl::Status StopService(const std::string& name);
+  absl::StatusOr<pid_t> Pid(const std::string& name);
   // The system calls by which one of those has synchronised files so far.
   absl::StatusOr<uint64_t> Syncs(const std::string& name);
 

@@ -34,6 +34,7 @@ int main(int argc, char** argv) {
   std::vector<bench::Benchmark> all;
   for (auto& group :
        {bench::SignBenchmarks(), bench::VerifyBenchmarks(), bench::LedgerBenchmarks(),
+        bench::TesseraBenchmarks(),
         bench::LedgerProofsBenchmarks(),
         bench::MerkleBenchmarks(), bench::WitnessBenchmarks(),
         bench::WitnessFanoutBenchmarks()}) {
