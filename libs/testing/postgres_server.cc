@@ -148,7 +148,9 @@ absl::Status PostgresServer::StartAgain() {
   std::vector<std::string> settings = {
       "listen_addresses=" + std::string(tcp_port_ == 0 ? "" : "127.0.0.1"),
       absl::StrCat("port=", tcp_port_ == 0 ? kDefaultPort : tcp_port_),
-      "unix_socket_directories=" + folder_, "fsync=on", "synchronous_commit=on"};
+      "unix_socket_directories=" + folder_, "fsync=on", "synchronous_commit=on",
+      // A standby asks again so soon for what it has not got yet.
+      "wal_retrieve_retry_interval=50ms"};
   settings.insert(settings.end(), options_.settings.begin(), options_.settings.end());
   std::vector<std::string> args = {"-D", "data"};
   for (const std::string& setting : settings) args.insert(args.end(), {"-c", setting});
