@@ -1,3 +1,4 @@
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -5,8 +6,10 @@
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
 #include "benchmarks/benchmarks.h"
 #include "benchmarks/growing_log.h"
 #include "libs/base/clock.h"
@@ -16,6 +19,7 @@
 #include "libs/http/client.h"
 #include "libs/note/cosignature.h"
 #include "libs/note/signed_note.h"
+#include "libs/testing/postgres_server.h"
 
 namespace countersign::bench {
 namespace {
@@ -46,7 +50,7 @@ absl::StatusOr<double> CosignRate(absl::Duration length) {
 absl::StatusOr<std::string> StartWitness(Environment& environment, const std::string& name,
                                          const std::vector<std::unique_ptr<GrowingLog>>& logs,
                                          std::vector<std::string> args = {}) {
-  args.insert(args.end(), {"--name", "witness.example/" + name});
+  if (args.empty()) args = {"--name", "witness.example/" + name};
   for (const auto& log : logs) args.insert(args.end(), {"--log", log->verifier().vkey()});
   ASSIGN_OR_RETURN(const runtime::BoundPorts ports,
                    environment.StartService(name, "witness", std::move(args)));
@@ -81,13 +85,14 @@ absl::StatusOr<LoadResult> RunLogs(const std::vector<std::unique_ptr<GrowingLog>
                  });
 }
 
-absl::StatusOr<Result> Cosign(Environment& environment) {
-  ASSIGN_OR_RETURN(const auto logs, MakeLogs());
-  ASSIGN_OR_RETURN(const std::string url, StartWitness(environment, "cosign", logs));
-  ASSIGN_OR_RETURN(const uint64_t before, environment.Syncs("cosign"));
-  ASSIGN_OR_RETURN(const LoadResult load, RunLogs(logs, {url}, environment.length()));
-  ASSIGN_OR_RETURN(const uint64_t after, environment.Syncs("cosign"));
-  Result result = FromLoad("witness-cosign", "cosig/s", load);
+absl::StatusOr<Result> Measure(Environment& environment, const std::string& name,
+                               const std::vector<std::string>& urls,
+                               const std::vector<std::unique_ptr<GrowingLog>>& logs,
+                               const std::function<absl::StatusOr<uint64_t>()>& count_syncs) {
+  ASSIGN_OR_RETURN(const uint64_t before, count_syncs());
+  ASSIGN_OR_RETURN(const LoadResult load, RunLogs(logs, urls, environment.length()));
+  ASSIGN_OR_RETURN(const uint64_t after, count_syncs());
+  Result result = FromLoad(name, "cosig/s", load);
   uint64_t cosigned = 0;
   for (const auto& log : logs) cosigned += log->size() / kLeavesPerCheckpoint;
   ASSIGN_OR_RETURN(const double syncs, environment.SyncRate(4096));
@@ -100,10 +105,49 @@ absl::StatusOr<Result> Cosign(Environment& environment) {
   return result;
 }
 
+absl::StatusOr<Result> Cosign(Environment& environment) {
+  ASSIGN_OR_RETURN(const auto logs, MakeLogs());
+  ASSIGN_OR_RETURN(const std::string url, StartWitness(environment, "cosign", logs));
+  ASSIGN_OR_RETURN(Result result, Measure(environment, "witness-cosign", {url}, logs,
+                                          [&] { return environment.Syncs("cosign"); }));
+  RETURN_IF_ERROR(environment.StopService("cosign"));
+  return result;
+}
+
+// Two replicas, to which each log turns in turn.
+absl::StatusOr<Result> CosignPostgres(Environment& environment) {
+  ASSIGN_OR_RETURN(const auto server, testing::PostgresServer::Start());
+  ASSIGN_OR_RETURN(const auto logs, MakeLogs());
+  std::vector<std::string> urls;
+  for (const char* replica : {"cosign-replica-1", "cosign-replica-2"}) {
+    ASSIGN_OR_RETURN(urls.emplace_back(),
+                     StartWitness(environment, replica, logs,
+                                  {"--name", "witness.example/replicated", "--database",
+                                   server->Url(), "--kek", environment.work() + "/cosign-kek"}));
+  }
+  const auto count_syncs = [&server]() -> absl::StatusOr<uint64_t> {
+    // A backend hands in its counts when it has nothing else to do.
+    absl::SleepFor(absl::Seconds(1));
+    ASSIGN_OR_RETURN(const std::string count,
+                     server->Execute("SELECT wal_sync FROM pg_stat_wal"));
+    uint64_t value = 0;
+    if (absl::SimpleAtoi(count, &value)) return value;
+    return absl::InternalError("pg_stat_wal counts no synchronisations");
+  };
+  ASSIGN_OR_RETURN(Result result,
+                   Measure(environment, "witness-cosign-postgres", urls, logs, count_syncs));
+  for (const char* replica : {"cosign-replica-1", "cosign-replica-2"}) {
+    RETURN_IF_ERROR(environment.StopService(replica));
+  }
+  return result;
+}
+
 }  // namespace
 
 std::vector<Benchmark> WitnessBenchmarks() {
-  return {{"witness-cosign", "50 logs that grow, one checkpoint each in flight, SQLite", Cosign}};
+  return {{"witness-cosign", "50 logs that grow, one checkpoint each in flight, SQLite", Cosign},
+          {"witness-cosign-postgres", "the same by two replicas on one PostgreSQL",
+           CosignPostgres}};
 }
 
 }  // namespace countersign::bench
