@@ -4,6 +4,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <map>
@@ -23,6 +24,7 @@
 #include "libs/runtime/channel.h"
 #include "libs/runtime/status.h"
 #include "libs/testing/child_process.h"
+#include "libs/testing/eventually.h"
 #include "libs/testing/matchers.h"
 
 namespace countersign::fault {
@@ -69,9 +71,8 @@ absl::StatusOr<Response> Call(Stub* stub,
   return response;
 }
 
-inline absl::StatusOr<pb::BatchAppendEntriesResponse> Append(Stub* stub,
-                                                      const std::vector<std::string>& entries,
-                                                      pb::WaitLevel wait) {
+inline absl::StatusOr<pb::BatchAppendEntriesResponse> Append(
+    Stub* stub, const std::vector<std::string>& entries, pb::WaitLevel wait) {
   pb::BatchAppendEntriesRequest request;
   request.set_log(kLog);
   *request.mutable_entries() = {entries.begin(), entries.end()};
@@ -79,7 +80,8 @@ inline absl::StatusOr<pb::BatchAppendEntriesResponse> Append(Stub* stub,
   return Call(stub, &Stub::BatchAppendEntries, request);
 }
 
-inline std::vector<merkle::Hash> Hashes(const google::protobuf::RepeatedPtrField<std::string>& hashes) {
+inline std::vector<merkle::Hash> Hashes(
+    const google::protobuf::RepeatedPtrField<std::string>& hashes) {
   std::vector<merkle::Hash> result;
   for (const std::string& hash : hashes) {
     // What is no hash proves nothing.
@@ -94,7 +96,7 @@ inline note::NoteVerifier LogKey(const std::string& data) {
 }
 
 inline absl::StatusOr<note::Checkpoint> OpenCheckpoint(absl::string_view note,
-                                                const note::NoteVerifier& key) {
+                                                       const note::NoteVerifier& key) {
   return note::OpenCheckpoint(note, kOrigin, {&key, 1});
 }
 
@@ -106,9 +108,21 @@ class Promises {
     base::MutexLock lock(&mutex_);
     const auto [known, is_new] = indexes_.emplace(entry, index);
     if (!is_new && known->second != index) {
-      complaints_.push_back(absl::StrCat("'", entry, "' has index ", known->second, " and ", index));
+      complaints_.push_back(
+          absl::StrCat("'", entry, "' has index ", known->second, " and ", index));
     }
+    if (is_new) newest_.push_back(known);
     if (is_new) ++acknowledged_;
+  }
+
+  // The last `count` entries that were acknowledged.
+  std::map<std::string, uint64_t> NewestIndexes(size_t count) const {
+    base::MutexLock lock(&mutex_);
+    std::map<std::string, uint64_t> newest;
+    for (size_t i = newest_.size() - std::min(count, newest_.size()); i < newest_.size(); ++i) {
+      newest.insert(*newest_[i]);
+    }
+    return newest;
   }
 
   // A checkpoint that was seen; a published one may not be smaller than those before it.
@@ -120,7 +134,8 @@ class Promises {
     }
     if (!published) return;
     if (checkpoint.size < published_) {
-      complaints_.push_back(absl::StrCat("published size ", checkpoint.size, " after ", published_));
+      complaints_.push_back(
+          absl::StrCat("published size ", checkpoint.size, " after ", published_));
     }
     published_ = std::max(published_, checkpoint.size);
   }
@@ -151,21 +166,30 @@ class Promises {
  private:
   mutable base::Mutex mutex_;
   std::map<std::string, uint64_t> indexes_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::map<std::string, uint64_t>::const_iterator> newest_ ABSL_GUARDED_BY(mutex_);
   std::map<uint64_t, merkle::Hash> roots_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> complaints_ ABSL_GUARDED_BY(mutex_);
   uint64_t published_ ABSL_GUARDED_BY(mutex_) = 0;
   std::atomic<size_t> acknowledged_{0};
 };
 
-// That the ledger keeps all that was promised.
-inline void CheckPromises(Stub* stub, const note::NoteVerifier& key, const Promises& promises) {
+// That the ledger keeps what was promised.
+inline void CheckPromises(Stub* stub, const note::NoteVerifier& key,
+                          const std::map<std::string, uint64_t>& indexes,
+                          const std::map<uint64_t, merkle::Hash>& roots) {
   pb::GetCheckpointRequest request;
   request.set_log(kLog);
   request.set_unpublished(true);
-  const auto newest = RequireOk(Call(stub, &Stub::GetCheckpoint, request));
-  const note::Checkpoint head = RequireOk(OpenCheckpoint(newest.checkpoint(), key));
+  uint64_t needed = 0;
+  for (const auto& [entry, index] : indexes) needed = std::max(needed, index + 1);
+  note::Checkpoint head;
+  // What was only sequenced follows soon.
+  REQUIRE(testing::Eventually([&] {
+    const auto newest = RequireOk(Call(stub, &Stub::GetCheckpoint, request));
+    head = RequireOk(OpenCheckpoint(newest.checkpoint(), key));
+    return head.size >= needed;
+  }));
 
-  const std::map<std::string, uint64_t> indexes = promises.indexes();
   for (auto entry = indexes.begin(); entry != indexes.end();) {
     pb::BatchGetInclusionProofsRequest wanted;
     wanted.set_log(kLog);
@@ -188,7 +212,6 @@ inline void CheckPromises(Stub* stub, const note::NoteVerifier& key, const Promi
     }
   }
 
-  const std::map<uint64_t, merkle::Hash> roots = promises.roots();
   for (auto seen = roots.begin(); seen != roots.end();) {
     pb::BatchGetConsistencyProofsRequest wanted;
     wanted.set_log(kLog);
@@ -207,6 +230,10 @@ inline void CheckPromises(Stub* stub, const note::NoteVerifier& key, const Promi
       if (!verdict.ok()) FAIL("the checkpoint of size " << proven->first << ": " << verdict);
     }
   }
+}
+
+inline void CheckPromises(Stub* stub, const note::NoteVerifier& key, const Promises& promises) {
+  CheckPromises(stub, key, promises.indexes(), promises.roots());
 }
 
 }  // namespace countersign::fault
