@@ -21,11 +21,13 @@ struct Benchmark {
 std::vector<Benchmark> SignBenchmarks();
 std::vector<Benchmark> VerifyBenchmarks();
 std::vector<Benchmark> LedgerBenchmarks();
-std::vector<Benchmark> LedgerProofsBenchmarks();
-std::vector<Benchmark> MerkleBenchmarks();
+std::vector<Benchmark> PostgresBenchmarks();
+std::vector<Benchmark> LedgerGrowthBenchmarks();
 std::vector<Benchmark> TesseraBenchmarks();
 std::vector<Benchmark> WitnessBenchmarks();
 std::vector<Benchmark> WitnessFanoutBenchmarks();
+std::vector<Benchmark> LedgerProofsBenchmarks();
+std::vector<Benchmark> MerkleBenchmarks();
 
 }  // namespace countersign::bench
 

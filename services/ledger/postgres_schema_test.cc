@@ -75,7 +75,7 @@ struct Schema {
 std::string NewTablespace(const std::string& name) {
   // CREATE TABLESPACE stands alone, and wants an empty folder.
   const std::string folder = TestServer().SocketFolder() + "/" + name;
-  RequireOk(TestServer().Execute("COPY (SELECT 1) TO PROGRAM 'mkdir " + folder + "'"));
+  RequireOk(TestServer().Execute("COPY (SELECT 1) TO PROGRAM 'cat && mkdir " + folder + "'"));
   RequireOk(TestServer().Execute("CREATE TABLESPACE " + name + " LOCATION '" + folder + "'"));
   return name;
 }

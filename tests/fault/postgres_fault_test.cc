@@ -179,8 +179,8 @@ TEST_CASE("What ledgers on one database acknowledge survives them, their connect
   Promises promises;
   Load load(&ledgers, &promises);
   REQUIRE(load.GoesOn());
-  for (size_t round = 0; round < 4; ++round) {
-    for (int cut = 0; cut < 5; ++cut) {
+  for (size_t round = 0; round < 2; ++round) {
+    for (int cut = 0; cut < 4; ++cut) {
       RequireOk(ledgers.server().TerminateConnections());
       REQUIRE(load.GoesOn());
     }
