@@ -5,24 +5,31 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "libs/base/file.h"
 #include "libs/base/status_macros.h"
+#include "libs/storage/database.h"
 #include "services/ledger/file_log_backend.h"
 #include "services/ledger/ledger_service.h"
 #include "services/ledger/log_registry.h"
 #include "services/ledger/metrics.h"
+#include "services/ledger/postgres_log_backend.h"
 #include "services/ledger/public_http.h"
 #include "services/ledger/witness_cosigner.h"
 
 namespace ledger = countersign::ledger;
 namespace note = countersign::note;
 namespace runtime = countersign::runtime;
+namespace storage = countersign::storage;
 
 namespace {
 
 struct Flags {
   std::string data;
+  std::string database;
+  std::vector<std::string> replicas;
+  ledger::Tablespaces tablespaces;
   std::string kek;
   std::string origin = "localhost/countersign";
   std::string log = "tenants/default/logs/main";
@@ -36,10 +43,22 @@ struct Flags {
   std::string kek_path() const { return kek.empty() ? data + "/kek" : kek; }
 };
 
+absl::StatusOr<std::unique_ptr<ledger::LogBackend>> OpenPostgres(const Flags& flags) {
+  RETURN_IF_ERROR(countersign::base::EnsureDirectory(flags.data, 0700));
+  ledger::PostgresLogBackend::Options options;
+  ASSIGN_OR_RETURN(options.store.database,
+                   storage::Database::Open(flags.database, {.replicas = flags.replicas}));
+  options.store.deduplicate = flags.deduplicate;
+  options.store.tablespaces = flags.tablespaces;
+  options.kek_path = flags.kek_path();
+  return ledger::PostgresLogBackend::Open(std::move(options));
+}
+
 absl::StatusOr<std::unique_ptr<ledger::LogBackend>> OpenBackend(const Flags& flags) {
   if (flags.settle_bytes <= 0) {
     return absl::InvalidArgumentError("--settle-bytes must be more than 0");
   }
+  if (!flags.database.empty()) return OpenPostgres(flags);
   ledger::FileLogBackend::Options options;
   ASSIGN_OR_RETURN(options.main_log, ledger::ParseLogName(flags.log));
   options.kek_path = flags.kek_path();
@@ -94,6 +113,17 @@ int main(int argc, char** argv) {
                       .admin_listen = "127.0.0.1:7203"});
   Flags flags;
   main.AddString("--data", &flags.data, "folder of the logs: journal, tiles, key").Required();
+  main.AddString("--database", &flags.database,
+                 "keep the logs in this PostgreSQL database (postgresql://…), which ledgers may "
+                 "share, and only the KEK in DATA");
+  main.AddStringList("--database-replica", &flags.replicas,
+                     "URL of a replica of the database that answers reads; repeatable");
+  main.AddString("--tablespace-hot", &flags.tablespaces.hot,
+                 "tablespace of new entries (default: the database's own)");
+  main.AddString("--tablespace-warm", &flags.tablespaces.warm,
+                 "where months of entries move 30 days after their end");
+  main.AddString("--tablespace-cold", &flags.tablespaces.cold,
+                 "where months of entries move 90 days after their end");
   main.AddString("--kek", &flags.kek, "key-encryption key file (default: DATA/kek)");
   main.AddString("--origin", &flags.origin,
                  "origin line of the main log's checkpoints; for ever the same");
