@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "libs/base/file.h"
@@ -149,15 +150,22 @@ absl::Status PostgresServer::StartAgain() {
       "listen_addresses=" + std::string(tcp_port_ == 0 ? "" : "127.0.0.1"),
       absl::StrCat("port=", tcp_port_ == 0 ? kDefaultPort : tcp_port_),
       "unix_socket_directories=" + folder_, "fsync=on", "synchronous_commit=on",
-      // A standby asks again so soon for what it has not got yet.
-      "wal_retrieve_retry_interval=50ms"};
+      // A standby asks again so soon for what it has not got yet; and before recovery, files are
+      // synchronised in one call, not one by one.
+      "wal_retrieve_retry_interval=50ms", "recovery_init_sync_method=syncfs"};
   settings.insert(settings.end(), options_.settings.begin(), options_.settings.end());
   std::vector<std::string> args = {"-D", "data"};
   for (const std::string& setting : settings) args.insert(args.end(), {"-c", setting});
   ASSIGN_OR_RETURN(process_, Launch("postgres", std::move(args)));
   const std::string url = Url("postgres");
-  const bool ended_or_ready = Eventually(
-      [&] { return !process_->Running() || PQping(url.c_str()) == PQPING_OK; }, /*seconds=*/120);
+  // Its own note is asked first: each connection that it refuses costs it a process.
+  const auto ready = [&] {
+    const std::string note = base::ReadFile(folder_ + "/data/postmaster.pid").value_or("");
+    return (absl::StrContains(note, "\nready") || absl::StrContains(note, "\nstandby")) &&
+           PQping(url.c_str()) == PQPING_OK;
+  };
+  const bool ended_or_ready =
+      Eventually([&] { return !process_->Running() || ready(); }, /*seconds=*/120);
   if (ended_or_ready && process_->Running()) return absl::OkStatus();
   return absl::UnavailableError(absl::StrCat("PostgreSQL does not answer:\n", log()));
 }
