@@ -7,6 +7,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "benchmarks/benchmarks.h"
 #include "benchmarks/calls.h"
@@ -23,7 +24,8 @@ namespace {
 namespace pb = ::countersign::ledger::v1;
 
 constexpr char kLog[] = "tenants/default/logs/main";
-constexpr char kSettings[] = "fsync=on, synchronous_commit=on, shared_buffers=1GB, max_wal_size=8GB";
+constexpr char kSettings[] =
+    "fsync=on, synchronous_commit=on, shared_buffers=1GB, max_wal_size=8GB";
 constexpr size_t kEntryBytes = 256;
 constexpr int kBatch = 1024;
 constexpr int kInFlight = 8;
@@ -38,8 +40,7 @@ std::string FreshEntry() {
 
 // Durable as it comes; room for the log that a measurement makes.
 absl::StatusOr<std::unique_ptr<testing::PostgresServer>> StartDatabase() {
-  return testing::PostgresServer::Start(
-      {.settings = {"fsync=on", "synchronous_commit=on", "shared_buffers=1GB", "max_wal_size=8GB"}});
+  return testing::PostgresServer::Start({.settings = absl::StrSplit(kSettings, ", ")});
 }
 
 // Synchronisations of the write-ahead log so far.
@@ -58,18 +59,18 @@ struct Measured {
   uint64_t wal_syncs = 0;
 };
 
-// Batches by `ledgers` processes that share one log.
-absl::StatusOr<Measured> RunLedgers(Environment& environment, int ledgers) {
+// Batches by `ledgers` processes that share one log, named after `run`.
+absl::StatusOr<Measured> RunLedgers(Environment& environment, const std::string& run, int ledgers) {
   ASSIGN_OR_RETURN(const auto server, StartDatabase());
   std::vector<std::string> names;
   std::vector<std::shared_ptr<grpc::Channel>> channels;
   for (int i = 0; i < ledgers; ++i) {
-    const std::string name = absl::StrCat("ledger-postgres-", ledgers, "-", i);
+    const std::string name = absl::StrCat(run, "-", i);
     RETURN_IF_ERROR(
         environment
             .StartService(name, "ledger",
                           {"--database", server->Url(), "--kek",
-                           absl::StrCat(environment.work(), "/ledger-postgres-", ledgers, "-kek"),
+                           absl::StrCat(environment.work(), "/", run, "-kek"),
                            "--max-message-bytes", absl::StrCat(64 << 20)})
             .status());
     ASSIGN_OR_RETURN(const auto its_channels, environment.Channels(name));
@@ -151,7 +152,7 @@ Result Report(const std::string& name, const Measured& measured) {
 }
 
 absl::StatusOr<Result> AppendOne(Environment& environment) {
-  ASSIGN_OR_RETURN(const Measured measured, RunLedgers(environment, 1));
+  ASSIGN_OR_RETURN(const Measured measured, RunLedgers(environment, "postgres", 1));
   Result result = Report("ledger-append-postgres", measured);
   result.baseline = "binary COPY";
   ASSIGN_OR_RETURN(result.baseline_value, CopyRate(environment.length()));
@@ -159,8 +160,8 @@ absl::StatusOr<Result> AppendOne(Environment& environment) {
 }
 
 absl::StatusOr<Result> AppendTwo(Environment& environment) {
-  ASSIGN_OR_RETURN(const Measured one, RunLedgers(environment, 1));
-  ASSIGN_OR_RETURN(const Measured two, RunLedgers(environment, 2));
+  ASSIGN_OR_RETURN(const Measured one, RunLedgers(environment, "postgres-alone", 1));
+  ASSIGN_OR_RETURN(const Measured two, RunLedgers(environment, "postgres-shared", 2));
   Result result = Report("ledger-append-postgres-2", two);
   result.baseline = "one ledger";
   result.baseline_value = one.load.PerSecond() * kBatch;
@@ -170,8 +171,8 @@ absl::StatusOr<Result> AppendTwo(Environment& environment) {
 }  // namespace
 
 std::vector<Benchmark> PostgresBenchmarks() {
-  return {{"ledger-append-postgres", "batches of 1,024 entries of 256 bytes, PostgreSQL", AppendOne},
-          {"ledger-append-postgres-2", "the same by two ledgers that share the log", AppendTwo}};
+  return {{"ledger-append-postgres", "such batches into a log on PostgreSQL", AppendOne},
+          {"ledger-append-postgres-2", "such batches by two ledgers that share the log", AppendTwo}};
 }
 
 }  // namespace countersign::bench
