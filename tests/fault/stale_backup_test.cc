@@ -115,5 +115,21 @@ TEST_CASE("An old copy of the data folder signs nothing, and the newest one goes
   CHECK(RequireOk(ReadPublicLog(log.data() + "/public", log.key())).entries.size() == 11);
 }
 
+TEST_CASE("An old copy signs nothing while its witnesses are away, nor when they come back") {
+  RestoredLog log;
+  log.witness().Kill();
+  const auto ledger = log.Start();
+  INFO(ledger->output());
+  const auto stub = Connect(ledger->grpc_address());
+  for (const pb::WaitLevel wait : {pb::WAIT_LEVEL_INTEGRATED, pb::WAIT_LEVEL_COSIGNED}) {
+    INFO("wait " << wait);
+    CHECK_THAT(Append(stub.get(), {absl::StrCat("early ", wait)}, wait),
+               StatusIs(StatusCode::kDeadlineExceeded));
+  }
+  CHECK(GetCheckpoint(stub.get(), log.key(), /*published=*/false).size == 5);
+  log.witness().Restart();
+  CheckRefuses(stub.get(), log.key());
+}
+
 }  // namespace
 }  // namespace countersign::fault
