@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 #include <thread>
 #include <utility>
@@ -97,6 +98,8 @@ absl::StatusOr<runtime::BoundPorts> Environment::StartService(const std::string&
                                                               std::vector<std::string> args) {
   const std::string data = absl::StrCat(work_, "/", name);
   RETURN_IF_ERROR(base::EnsureDirectory(data, 0700));
+  // Of an earlier process of this name.
+  std::remove((data + "/ports.json").c_str());
   const std::string syncs = SyncsPath(name);
   RETURN_IF_ERROR(base::WriteFileAtomically(syncs, std::string(sizeof(uint64_t), '\0')));
   args.insert(args.end(),

@@ -46,8 +46,8 @@ void AppendStream::Submit(const std::shared_ptr<Batch>& batch) {
         batch->status = appended.status();
         if (appended.ok()) {
           batch->status =
-              FillAppendedBatch(*log->ledger, *appended, batch->response.mutable_entries(),
-                                batch->response.mutable_checkpoint());
+              FillAppended(*log->ledger, *appended, batch->response.mutable_entries(),
+                           batch->response.mutable_checkpoint());
         }
         Proceed([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
           batch->answered = true;

@@ -456,6 +456,19 @@ absl::StatusOr<std::vector<merkle::Hash>> Ledger::InclusionProof(uint64_t index,
       [this](absl::Span<const merkle::NodeId> nodes) { return store_->ReadNodes(nodes); });
 }
 
+absl::StatusOr<std::vector<std::vector<merkle::Hash>>> Ledger::InclusionProofs(
+    absl::Span<const uint64_t> indexes, uint64_t tree_size) const {
+  for (const uint64_t index : indexes) {
+    if (index >= tree_size) {
+      return absl::NotFoundError(
+          absl::StrCat("a tree of ", tree_size, " entries has none at index ", index));
+    }
+  }
+  return merkle::BuildInclusionProofs(
+      indexes, tree_size,
+      [this](absl::Span<const merkle::NodeId> nodes) { return store_->ReadNodes(nodes); });
+}
+
 absl::StatusOr<std::vector<merkle::Hash>> Ledger::ConsistencyProof(uint64_t first,
                                                                    uint64_t second) const {
   if (first > second) {

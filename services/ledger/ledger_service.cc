@@ -12,7 +12,6 @@
 #include "absl/strings/strip.h"
 #include "libs/base/bytes.h"
 #include "libs/base/status_macros.h"
-#include "libs/merkle/proof_builder.h"
 #include "libs/note/tlog_proof.h"
 #include "libs/runtime/call.h"
 #include "services/ledger/append_stream.h"
@@ -68,17 +67,8 @@ absl::Status ProveInclusions(const Ledger& ledger, absl::Span<const uint64_t> in
                              uint64_t tree_size, size_t begin, size_t end,
                              v1::BatchGetInclusionProofsResponse* response) {
   indexes = indexes.subspan(begin, end - begin);
-  for (const uint64_t index : indexes) {
-    if (index >= tree_size) {
-      return absl::NotFoundError(
-          absl::StrCat("a tree of ", tree_size, " entries has none at index ", index));
-    }
-  }
   ASSIGN_OR_RETURN(const std::vector<std::vector<merkle::Hash>> proofs,
-                   merkle::BuildInclusionProofs(
-                       indexes, tree_size, [&ledger](absl::Span<const merkle::NodeId> nodes) {
-                         return ledger.store().ReadNodes(nodes);
-                       }));
+                   ledger.InclusionProofs(indexes, tree_size));
   for (size_t i = 0; i < proofs.size(); ++i) {
     FillInclusionProof(indexes[i], tree_size, proofs[i],
                        response->mutable_proofs(static_cast<int>(begin + i)));
@@ -200,10 +190,9 @@ grpc::ServerUnaryReactor* LedgerService::AppendEntry(grpc::CallbackServerContext
              const Log* log, absl::StatusOr<Ledger::Appended> appended) {
            absl::Status status = appended.status();
            if (status.ok()) {
-             status = FillAppended(*log->ledger, *appended, 0, response->mutable_entry());
-             if (appended->tree.has_value()) {
-               response->set_checkpoint(*appended->tree->checkpoint);
-             }
+             status = FillAppended(
+                 *log->ledger, *appended, [response](size_t) { return response->mutable_entry(); },
+                 response->mutable_checkpoint());
              if (status.ok() && tlog_proof) status = FillTlogProof(response);
            }
            runtime::FinishCall(context, reactor, status);
@@ -220,8 +209,8 @@ grpc::ServerUnaryReactor* LedgerService::BatchAppendEntries(
          [context, reactor, response](const Log* log, absl::StatusOr<Ledger::Appended> appended) {
            absl::Status status = appended.status();
            if (status.ok()) {
-             status = FillAppendedBatch(*log->ledger, *appended, response->mutable_entries(),
-                                        response->mutable_checkpoint());
+             status = FillAppended(*log->ledger, *appended, response->mutable_entries(),
+                                   response->mutable_checkpoint());
            }
            runtime::FinishCall(context, reactor, status);
          });

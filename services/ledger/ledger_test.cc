@@ -336,7 +336,7 @@ TEST_CASE("A ledger starts where it stopped") {
   CHECK(RequireOk(log.Append({"c"})).placements[0].index == 2);
 }
 
-TEST_CASE("After a start nothing new is signed before the witnesses have been asked") {
+TEST_CASE("After a start nothing new is signed before a quorum of the witnesses was heard") {
   Fixture log;
   log.Start();
   RequireOk(log.Append({"a", "b"}, Level::kCosigned));
@@ -350,9 +350,13 @@ TEST_CASE("After a start nothing new is signed before the witnesses have been as
     log.cosigner->Unblock();
     CHECK_THAT(waiting.Answer(), IsOk());
   }
-  SECTION("they do not") {
+  SECTION("they do not at first") {
     log.cosigner->FailWith(absl::UnavailableError("away"));
     log.cosigner->Unblock();
+    REQUIRE(Eventually([&] { return log.cosigner->calls() > 3; }));
+    CHECK(waiting.answers() == 0);
+    CHECK(log.ledger->signed_head().head.size == 2);
+    log.cosigner->FailWith(absl::OkStatus());
     CHECK_THAT(waiting.Answer(), IsOk());
   }
   SECTION("they hold another tree") {
@@ -364,13 +368,17 @@ TEST_CASE("After a start nothing new is signed before the witnesses have been as
   }
 }
 
-TEST_CASE("Witnesses that are away at a start keep nobody from appending") {
+TEST_CASE("With its witnesses away at a start a log takes entries but signs no tree of them") {
   Fixture log;
   log.Start();
   RequireOk(log.Append({"a"}, Level::kCosigned));
   log.witnesses_fail = absl::UnavailableError("away");
   log.Start();
-  CHECK_THAT(log.Append({"b"}), IsOk());
+  CHECK_THAT(log.Append({"b"}, Level::kSequenced), IsOk());
+  const Call waiting(log.ledger.get(), {"c"}, Level::kIntegrated,
+                     absl::Now() + absl::Milliseconds(50));
+  CHECK_THAT(waiting.Answer(), StatusIs(StatusCode::kDeadlineExceeded, "just started"));
+  CHECK(log.ledger->signed_head().head.size == 1);
   CHECK(log.ledger->published_head().head.size == 1);
 }
 

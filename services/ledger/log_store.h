@@ -64,7 +64,7 @@ class LogStore {
 
   // Makes `checkpoint`, a signed note over `head`, the published one, with every tile that a reader
   // of it may ask for, and notes `time` as that of its publication. `head` is one that Integrate
-  // returned since the last Publish, or the published one again. Where another ledger on a shared
+  // returned, no smaller than the published one. Where another ledger on a shared
   // store has published a larger tree meanwhile, that stays, and PublishedCheckpoint shows it.
   // One call at a time; may run beside the others.
   virtual absl::Status Publish(const TreeHead& head, absl::string_view checkpoint,

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "countersign/ledger/v1/ledger.pb.h"
@@ -16,14 +17,16 @@ namespace countersign::ledger {
 void FillInclusionProof(uint64_t index, uint64_t tree_size, const std::vector<merkle::Hash>& hashes,
                         v1::InclusionProof* out);
 
-// Entry `i` of `appended`, with its proof when there is a tree. Fails as Ledger::InclusionProof.
-absl::Status FillAppended(const Ledger& ledger, const Ledger::Appended& appended, size_t i,
-                          v1::AppendedEntry* out);
+// Fills entry(i) with the i-th of `appended`, with its proof when there is a tree, and then
+// `checkpoint`. Fails as Ledger::InclusionProofs.
+absl::Status FillAppended(const Ledger& ledger, const Ledger::Appended& appended,
+                          absl::FunctionRef<v1::AppendedEntry*(size_t i)> entry,
+                          std::string* checkpoint);
 
-// All of `appended`, and its checkpoint when there is a tree.
-absl::Status FillAppendedBatch(const Ledger& ledger, const Ledger::Appended& appended,
-                               google::protobuf::RepeatedPtrField<v1::AppendedEntry>* entries,
-                               std::string* checkpoint);
+// The same into a response's list, which is empty.
+absl::Status FillAppended(const Ledger& ledger, const Ledger::Appended& appended,
+                          google::protobuf::RepeatedPtrField<v1::AppendedEntry>* entries,
+                          std::string* checkpoint);
 
 void FillEntry(absl::string_view log_name, uint64_t index, const std::string& data, v1::Entry* out);
 

@@ -345,9 +345,10 @@ absl::Status Publisher::Handle(std::vector<Result> results) {
   bool confirmed = false;
   {
     base::MutexLock lock(&mutex_);
-    // A witness may have named a head that is yet to be looked for.
+    // Only a quorum is sure to hold a witness that knows of every checkpoint published before. One
+    // may have named a head that is yet to be looked for.
     if (named_beyond_.has_value() && named_beyond_->size <= integrated_size_) named_beyond_.reset();
-    confirmed = !confirmed_ && !named_beyond_.has_value();
+    confirmed = !confirmed_ && cosigned.has_value() && !named_beyond_.has_value();
     if (confirmed) confirmed_ = true;
   }
   if (confirmed) callbacks_.confirmed();
