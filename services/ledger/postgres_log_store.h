@@ -29,8 +29,8 @@ namespace countersign::ledger {
 
 // How no two ledgers fork a log: whoever appends locks the log's head row, takes in what others
 // have appended, inserts entries and the tiles that they fill, moves the head and commits, all in
-// one transaction. A ledger that dies or hangs before the commit has done nothing, and the lock goes
-// with its connection.
+// one transaction. A ledger that dies or hangs before the commit has done nothing, and its lock
+// goes with its connection.
 //
 // When the connection is lost while a commit is under way, Sequence connects again, waits for the
 // head and looks whether the entries are there; only when the database stays away for

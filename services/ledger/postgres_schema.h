@@ -39,7 +39,8 @@ struct PartitionedTime {
 };
 
 // Makes the partitions of the month (UTC) that `time` is in and of the two after it, those that are
-// missing. Readers and writers of other months go on meanwhile. Safe from several processes at once.
+// missing. Readers and writers of other months go on meanwhile. Safe from several processes at
+// once.
 absl::StatusOr<PartitionedTime> MakePartitions(storage::Database& database,
                                                const Tablespaces& tablespaces, absl::Time time);
 
