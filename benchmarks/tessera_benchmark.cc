@@ -41,6 +41,7 @@ constexpr char kLog[] = "tenants/default/logs/main";
 constexpr int kCallers = 256;
 // The ledger has 16 batches of a stream in hand at a time.
 constexpr int kStreams = kCallers / 16;
+constexpr int kBatch = 1024;
 constexpr size_t kEntryBytes = 256;
 // How soon a caller that was turned away comes again.
 constexpr auto kComeAgain = std::chrono::milliseconds(10);
@@ -140,6 +141,30 @@ Appender ToLedgerByStream(std::vector<std::shared_ptr<grpc::Channel>> channels,
                                       done(!response.entries(0).duplicate());
                                     });
                    });
+  };
+}
+
+// The same in batches.
+Appender ToLedgerByBatch(std::vector<std::shared_ptr<grpc::Channel>> channels,
+                         pb::WaitLevel wait) {
+  auto number = std::make_shared<std::atomic<uint64_t>>(uint64_t{0});
+  return [channels, wait, number](absl::Duration length, std::atomic<uint64_t>* appended) {
+    LoadResult load = RunCalls<pb::LedgerService, pb::BatchAppendEntriesRequest,
+                               pb::BatchAppendEntriesResponse>(
+        {.in_flight = 8, .length = length}, channels,
+        [](auto* async, auto... arguments) { async->BatchAppendEntries(arguments...); },
+        [&](int, pb::BatchAppendEntriesRequest* request) {
+          request->Clear();
+          request->set_log(kLog);
+          request->set_wait(wait);
+          for (int i = 0; i < kBatch; ++i) request->add_entries(EntryOf(number->fetch_add(1)));
+        },
+        [&](const pb::BatchAppendEntriesResponse& response) {
+          appended->fetch_add(kBatch);
+          return response.entries_size() == kBatch && !response.entries(0).duplicate();
+        });
+    load.operations *= kBatch;
+    return load;
   };
 }
 
@@ -263,7 +288,9 @@ using MakeAppender =
 
 absl::StatusOr<Measured> MeasureLedger(Environment& environment, const std::string& name,
                                        pb::WaitLevel wait, const MakeAppender& make) {
-  RETURN_IF_ERROR(environment.StartService(name, "ledger", {}).status());
+  RETURN_IF_ERROR(
+      environment.StartService(name, "ledger", {"--max-message-bytes", absl::StrCat(64 << 20)})
+          .status());
   ASSIGN_OR_RETURN(const auto channels, environment.Channels(name));
   ASSIGN_OR_RETURN(const pid_t pid, environment.Pid(name));
   ASSIGN_OR_RETURN(const uint64_t before, environment.Syncs(name));
@@ -335,6 +362,10 @@ std::vector<Benchmark> TesseraBenchmarks() {
           {"ledger-vs-tessera-stream", "the same, our callers sharing 16 streams",
            [](Environment& environment) {
              return Compare(environment, "ledger-vs-tessera-stream", ToLedgerByStream);
+           }},
+          {"ledger-vs-tessera-batch", "the same, ours in batches of 1,024, 8 in flight",
+           [](Environment& environment) {
+             return Compare(environment, "ledger-vs-tessera-batch", ToLedgerByBatch);
            }}};
 }
 

@@ -1,5 +1,5 @@
-// LogBackend on a PostgreSQL database that any number of ledgers share: a row of ledger_logs for each
-// log, with its key sealed under a KEK that they all have. Tables: FORMAT.md.
+// LogBackend on a PostgreSQL database that any number of ledgers share: a row of ledger_logs for
+// each log, with its key sealed under a KEK that they all have. Tables: FORMAT.md.
 #ifndef COUNTERSIGN_SERVICES_LEDGER_POSTGRES_LOG_BACKEND_H_
 #define COUNTERSIGN_SERVICES_LEDGER_POSTGRES_LOG_BACKEND_H_
 
