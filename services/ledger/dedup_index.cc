@@ -49,8 +49,10 @@ absl::StatusOr<uint64_t> ParseIndex(absl::string_view value) {
 absl::StatusOr<std::unique_ptr<DedupIndex>> DedupIndex::Open(const std::string& directory) {
   rocksdb::Options options;
   options.create_if_missing = true;
-  // Hashes are random, so compaction merges everything it touches: few large files and a filter in
-  // memory (10 bits a key answer 99 % of "is it new?" without reading).
+  // Hashes are random, so compaction merges everything it touches: it is done rarely, on few large
+  // files, and a filter in memory (10 bits a key) answers 99 % of "is it new?" without reading them.
+  options.level0_file_num_compaction_trigger = 8;
+  options.max_bytes_for_level_base = 512 << 20;
   options.write_buffer_size = 64 << 20;
   options.max_write_buffer_number = 3;
   options.target_file_size_base = 64 << 20;
