@@ -56,6 +56,10 @@ class Cosigner {
   virtual void Stop() = 0;
 
   virtual std::vector<WitnessState> witnesses() const = 0;
+
+  // DataLoss, for good, once a witness has shown a checkpoint as in Done's DataLoss: also when the
+  // round had ended before. OK until then.
+  virtual absl::Status fork() const = 0;
 };
 
 }  // namespace countersign::ledger

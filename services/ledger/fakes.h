@@ -367,6 +367,7 @@ class FakeCosigner : public Cosigner {
     }
     AnswerAll();
   }
+  absl::Status fork() const override { return absl::OkStatus(); }
   std::vector<WitnessState> witnesses() const override {
     base::MutexLock lock(&mutex_);
     return {{"w1", "vkey of w1", "http://w1.example", last_round_.head.size,

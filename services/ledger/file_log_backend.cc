@@ -95,6 +95,16 @@ absl::Status FileLogBackend::Create(const LogName& name, const std::string& orig
     return OpenLogKey(folder, options_.kek_path, origin).status();
   }
   if (base::FileExists(folder + kVkeyFile)) return absl::OkStatus();
+  // Also those that did not open.
+  ASSIGN_OR_RETURN(const std::vector<std::string> others, List());
+  for (const std::string& other : others) {
+    ASSIGN_OR_RETURN(const LogName other_name, ParseLogName(other));
+    const absl::StatusOr<std::string> taken = OriginOf(FolderOf(other_name));
+    if (taken.ok() && *taken == origin) {
+      return absl::AlreadyExistsError(absl::StrCat("the log ", other, " has the origin ", origin,
+                                                   " already: two logs of one origin are a fork"));
+    }
+  }
   const std::string parent = absl::StrCat(options_.store.directory, "/logs/", name.tenant);
   RETURN_IF_ERROR(base::EnsureDirectory(parent, 0700));
   // Beside its place until it is whole. What a crash left of it is made anew.

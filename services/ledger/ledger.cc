@@ -110,15 +110,20 @@ absl::Status Ledger::Recover() {
   // In this order: other ledgers on the store may go on meanwhile, but what was published first was
   // durable before.
   const SharedBytes shown = store_->PublishedCheckpoint();
-  ASSIGN_OR_RETURN(const TreeHead head, store_->Integrate());
-  ASSIGN_OR_RETURN(const SignedTreeHead tree, Sign(head));
+  ASSIGN_OR_RETURN(const TreeHead integrated, store_->Integrate());
+  SignedTreeHead published;
+  if (!shown->empty()) {
+    ASSIGN_OR_RETURN(published, publisher_.CheckPublished(shown, integrated));
+  }
+  // Once more what was published, and no more: the rest is signed when a quorum was heard.
+  ASSIGN_OR_RETURN(const SignedTreeHead tree, Sign(published.head));
   {
     base::MutexLock lock(&mutex_);
-    sequenced_size_ = head.size;
-    signed_size_ = head.size;
+    sequenced_size_ = integrated.size;
+    signed_size_ = published.head.size;
   }
   signed_.Set(tree);
-  return publisher_.Start(tree, shown);
+  return publisher_.Start(tree, published, integrated);
 }
 
 absl::StatusOr<SignedTreeHead> Ledger::Sign(const TreeHead& head) const {
@@ -425,6 +430,7 @@ absl::Status Ledger::IntegrateOnce() {
 }
 
 absl::Status Ledger::IntegrationFailed(const absl::Status& status) {
+  if (absl::IsDataLoss(status)) return status;
   base::Log(base::Severity::kError, "cannot integrate: trying again",
             {{"error", status.ToString()}});
   const absl::Status late = absl::DeadlineExceededError(

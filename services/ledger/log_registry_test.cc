@@ -89,9 +89,9 @@ TEST_CASE("Each log has its own key, origin and entries, and keeps them over a r
   auto logs = OpenFolder(dir, &fakes);
   const Log* log = RequireOk(logs->Find(kOther.ToString()));
   CHECK(log->identity.vkey == vkey);
-  CHECK(log->ledger->signed_head().head.size == 2);
+  CHECK(Eventually([&] { return log->ledger->signed_head().head.size == 2; }));
   CHECK(RequireOk(Append(*log, "third")) == 2);
-  CHECK(logs->main_log().ledger->signed_head().head.size == 2);
+  CHECK(Eventually([&] { return logs->main_log().ledger->signed_head().head.size == 2; }));
   // `public` is a whole log of its own.
   CHECK(base::FileExists(absl::StrCat(dir.path(), "/logs/acme/releases/log.vkey")));
 }
@@ -153,6 +153,20 @@ TEST_CASE("The main log keeps its origin") {
   CHECK_THAT(LogRegistry::Open(fakes.Options(kMain, "else.example"),
                                std::make_unique<FileLogBackend>(std::move(options))),
              StatusIs(StatusCode::kFailedPrecondition, "log.example"));
+}
+
+TEST_CASE("The origin of a log that does not open is taken all the same") {
+  testing::TempDir dir;
+  FakeLogs fakes;
+  {
+    auto logs = OpenFolder(dir, &fakes);
+    RequireOk(logs->Create(kOther, "", "").status());
+  }
+  RequireOk(base::WriteFileAtomically(dir.path() + "/logs/acme/releases/state", "damaged"));
+  auto logs = OpenFolder(dir, &fakes);
+  CHECK_THAT(logs->Find(kOther.ToString()), StatusIs(StatusCode::kDataLoss));
+  CHECK_THAT(logs->Create({"acme", "second"}, kOtherOrigin, ""),
+             StatusIs(StatusCode::kAlreadyExists, kOther.ToString()));
 }
 
 TEST_CASE("A log that does not open leaves the others running and says why") {

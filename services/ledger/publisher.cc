@@ -48,19 +48,21 @@ Publisher::Publisher(const Options& options, LogStore* store, note::NoteVerifier
 
 Publisher::~Publisher() { Stop(); }
 
-absl::Status Publisher::Start(const SignedTreeHead& tree, const SharedBytes& shown) {
-  if (!shown->empty()) {
-    ASSIGN_OR_RETURN(const SignedTreeHead published, CheckPublished(shown, tree.head));
+absl::Status Publisher::Start(const SignedTreeHead& tree, const SignedTreeHead& published,
+                              const TreeHead& integrated) {
+  if (published.checkpoint != nullptr) {
     // A power cut may have taken its partial tiles. (On a shared store it may not be the newest.)
     if (!store_->shared()) {
-      RETURN_IF_ERROR(store_->Publish(published.head, *shown, store_->PublishTime()));
+      RETURN_IF_ERROR(
+          store_->Publish(published.head, *published.checkpoint, store_->PublishTime()));
     }
     published_.Set(published);
   }
-  confirmed_ = shown->empty();
+  // An empty log that has published nothing is new: nobody can hold anything of it.
+  confirmed_ = published.checkpoint == nullptr && integrated.size == 0;
   base::MutexLock lock(&mutex_);
   signed_ = tree;
-  integrated_size_ = tree.head.size;
+  integrated_size_ = integrated.size;
   thread_ = std::thread([this] { Run(); });
   return absl::OkStatus();
 }
@@ -244,8 +246,9 @@ void Publisher::Run() {
       if (stopping_) return;
       results.swap(results_);
     }
-    absl::Status status;
-    if (!results.empty()) status = Handle(std::move(results));
+    // A witness may have shown a fork when no round was open any more.
+    absl::Status status = cosigner_->fork();
+    if (status.ok() && !results.empty()) status = Handle(std::move(results));
     // Another ledger may have published already what is due here.
     if (status.ok() && store_->shared()) status = Adopt();
     if (absl::IsDataLoss(status)) {

@@ -65,12 +65,17 @@ class Publisher {
             std::unique_ptr<Cosigner> cosigner, Callbacks callbacks);
   ~Publisher();
 
-  // Starts from `tree`, the signed head of all that the store holds. `shown`, which the store showed
-  // as published before it was asked for all that, is put in place again unless others share it.
-  // Called first.
-  //   DataLoss            the store does not hold the tree of `shown`, or the log did not sign it
+  // What a checkpoint that the store shows as published says, of a store that holds the tree `head`.
+  //   DataLoss            the store does not hold the checkpoint's tree, or the log did not sign it
   //   FailedPrecondition  it is the checkpoint of another log
-  absl::Status Start(const SignedTreeHead& tree, const SharedBytes& shown);
+  absl::StatusOr<SignedTreeHead> CheckPublished(const SharedBytes& checkpoint,
+                                                const TreeHead& head) const;
+
+  // Starts from `tree`, the published head signed again (of the empty tree when `published` has no
+  // checkpoint); the store holds `integrated`. The published checkpoint is put in place again unless
+  // others share it. Called first.
+  absl::Status Start(const SignedTreeHead& tree, const SignedTreeHead& published,
+                     const TreeHead& integrated);
 
   // Ends the rounds and the publishing. Who waits goes on waiting.
   void Stop();
@@ -126,8 +131,6 @@ class Publisher {
   absl::Status Handle(std::vector<Result> results);
   absl::Status Publish(const Round& round, const std::string& cosigned);
   void Retry(const Round& round, const absl::Status& status);
-  absl::StatusOr<SignedTreeHead> CheckPublished(const SharedBytes& checkpoint,
-                                                const TreeHead& head) const;
   // Whether the log does not hold the tree of `size`, which somebody named, although the store has
   // been integrated anew since.
   bool CertainlyMissing(uint64_t size, std::optional<Beyond>* named) const

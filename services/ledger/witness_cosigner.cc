@@ -253,8 +253,13 @@ bool WitnessCosigner::QuorumMet(const Round& round) const {
   return policy_.Satisfied(names);
 }
 
+absl::Status WitnessCosigner::fork() const {
+  base::MutexLock lock(&mutex_);
+  return fork_;
+}
+
 bool WitnessCosigner::CheckEnd(Round& round, absl::Duration now) {
-  if (stopped_ || !round.fatal.ok() || round.outstanding == 0) return true;
+  if (stopped_ || !fork_.ok() || round.outstanding == 0) return true;
   if (!round.grace_end.has_value() && QuorumMet(round)) {
     round.grace_end =
         now + std::max(options_.min_grace, (now - round.began) * options_.grace_factor);
@@ -263,7 +268,7 @@ bool WitnessCosigner::CheckEnd(Round& round, absl::Duration now) {
 }
 
 absl::StatusOr<std::string> WitnessCosigner::ResultOf(const Round& round) const {
-  RETURN_IF_ERROR(round.fatal);
+  RETURN_IF_ERROR(fork_);
   if (QuorumMet(round)) {
     note::SignedNote note = round.note;
     for (const std::optional<note::NoteSignature>& signature : round.signatures) {
@@ -408,11 +413,11 @@ void WitnessCosigner::Investigate(const RequestPtr& request, uint64_t claimed,
       base::MutexLock lock(&mutex_);
       Witness& state = witnesses_[request->witness];
       if (descent == Descent::kOfAnother) {
-        const absl::Status fatal = absl::DataLossError(absl::StrCat(
+        // Also when its round is over: whoever asks next is told.
+        fork_ = absl::DataLossError(absl::StrCat(
             "witness ", state.policy.name, " holds a checkpoint of size ", seen->size,
             " that this log has signed but whose tree the data folder does not hold: "
             "it is an old copy, and signing on would fork the log; restore the newest one"));
-        for (const RoundPtr& other : rounds_) other->fatal = fatal;
       }
       // Another ledger of this log was quicker.
       if (descent == Descent::kOfThisTree && claimed != 0 && seen->size >= claimed) {

@@ -56,6 +56,7 @@ class WitnessCosigner : public Cosigner {
              Done done) override;
   void Stop() override;
   std::vector<WitnessState> witnesses() const override;
+  absl::Status fork() const override;
 
  private:
   // From Start to its end. Answers that come later still find it.
@@ -72,7 +73,6 @@ class WitnessCosigner : public Cosigner {
     bool preferred = false;    // some witness that could not take every head was asked about this
     bool passed_over = false;  // some witness was not asked, or not in time
     bool ended = false;
-    absl::Status fatal;
     // The body that was built last: witnesses mostly stand at one size.
     std::optional<uint64_t> body_old_size;
     std::string body;
@@ -152,6 +152,7 @@ class WitnessCosigner : public Cosigner {
   uint64_t newest_size_ ABSL_GUARDED_BY(mutex_) = 0;        // of any round
   uint64_t next_number_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Status fork_ ABSL_GUARDED_BY(mutex_);
 
   // Last, so that it is gone, and its callbacks with it, before anything that they use.
   std::unique_ptr<http::Client> client_;

@@ -330,7 +330,18 @@ TEST_CASE("A witness that shows a larger tree signed by this log stops it") {
   log.witnesses[0]->Show(CheckpointOf(merkle::NumberedEntries(9)));
   log.witnesses[1]->Stall();
   log.witnesses[2]->Stall();
+  CHECK_THAT(log.cosigner().fork(), IsOk());
   CHECK_THAT(log.Cosign(6), StatusIs(StatusCode::kDataLoss, "size 9"));
+}
+
+TEST_CASE("A fork that a witness shows after the quorum was met is not forgotten") {
+  Fixture log(2, 1);
+  log.witnesses[0]->Remember(merkle::NumberedEntries(9));
+  log.witnesses[0]->Show(CheckpointOf(merkle::NumberedEntries(9)));
+  // The other one is enough; whether its round is over by then or not, the fork is known.
+  (void)log.Cosign(6);
+  CHECK(Eventually([&] { return absl::IsDataLoss(log.cosigner().fork()); }));
+  CHECK_THAT(log.Cosign(7), StatusIs(StatusCode::kDataLoss, "size 9"));
 }
 
 TEST_CASE("A witness that somebody showed this log's next checkpoint is merely early") {
