@@ -72,7 +72,7 @@ absl::StatusOr<std::string> HttpSource::FetchOnce(const std::string& path,
   const absl::StatusOr<http::Response> response = client_->Call(request);
   if (!response.ok()) {
     if (!absl::IsResourceExhausted(response.status())) return response.status();
-    return DamageError({DamageKind::kLong, path, {}, absl::StrCat("at most ", kMaxResourceBytes),
+    return DamageError({DamageKind::kLong, path, {}, absl::StrCat("at most ", MaxBytesOf(path)),
                         "more", ""});
   }
   if (response->status != 200) {
@@ -88,7 +88,7 @@ absl::StatusOr<std::string> HttpSource::FetchOnce(const std::string& path,
     return absl::UnimplementedError(absl::StrCat(
         request.url, " is coded as ", coding, ", which was not asked for; gzip was"));
   }
-  absl::StatusOr<std::string> decoded = Gunzip(response->body_view(), kMaxResourceBytes);
+  absl::StatusOr<std::string> decoded = Gunzip(response->body_view(), MaxBytesOf(path));
   if (decoded.ok()) return decoded;
   return DamageError({DamageKind::kMalformed, path, {}, "", "",
                       std::string(decoded.status().message())});

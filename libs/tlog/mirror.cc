@@ -24,6 +24,11 @@ namespace {
 
 using merkle::kTileWidth;
 
+// The names that base::WriteFileDurably gives to checkpoints on their way.
+constexpr char kCheckpointLeftover[] = "checkpoint.tmp.";
+
+// Its bytes are on the disk then. A failure to write a file back is told once only, so that a later
+// synchronisation of all says nothing about those that are in place already.
 absl::Status WriteNewFile(const std::string& path, absl::string_view bytes) {
   const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd < 0) return base::ErrnoStatus(errno, absl::StrCat("create ", path));
@@ -36,6 +41,11 @@ absl::Status WriteNewFile(const std::string& path, absl::string_view bytes) {
       return status;
     }
     bytes.remove_prefix(static_cast<size_t>(written));
+  }
+  if (fdatasync(fd) != 0) {
+    const absl::Status status = base::ErrnoStatus(errno, absl::StrCat("synchronise ", path));
+    close(fd);
+    return status;
   }
   if (close(fd) != 0) return base::ErrnoStatus(errno, absl::StrCat("close ", path));
   return absl::OkStatus();
@@ -73,23 +83,45 @@ absl::Status Mirror::LockFolder() {
 }
 
 absl::Status Mirror::Prepare() {
+  const absl::StatusOr<std::string> note = local_.ReadCheckpoint();
+  if (absl::IsNotFound(note.status())) {
+    RETURN_IF_ERROR(CheckHoldsNothingElse());
+  } else {
+    RETURN_IF_ERROR(note.status());
+    absl::StatusOr<SignedCheckpoint> known = options_.trust.OpenKnown(*note);
+    if (!known.ok()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(options_.folder, " holds something else than a mirror of this log: ",
+                       known.status().message()));
+    }
+    checkpoint_ = *std::move(known);
+  }
   std::error_code error;
   std::filesystem::remove_all(PathOf(kStagingFolder), error);
   for (const auto& entry : std::filesystem::directory_iterator(options_.folder, error)) {
     const std::string name = entry.path().filename().string();
-    if (absl::StartsWith(name, "checkpoint.tmp.")) std::filesystem::remove(entry.path(), error);
+    if (absl::StartsWith(name, kCheckpointLeftover)) std::filesystem::remove(entry.path(), error);
   }
-  const absl::StatusOr<std::string> note = local_.ReadCheckpoint();
-  if (absl::IsNotFound(note.status())) return absl::OkStatus();
-  RETURN_IF_ERROR(note.status());
-  absl::StatusOr<SignedCheckpoint> known = options_.trust.OpenKnown(*note);
-  if (!known.ok()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(options_.folder, " holds something else than a mirror of this log: ",
-                     known.status().message()));
-  }
-  checkpoint_ = *std::move(known);
   return absl::OkStatus();
+}
+
+// A mirror that was killed before its first checkpoint has left nothing but tiles and leftovers.
+absl::Status Mirror::CheckHoldsNothingElse() const {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(options_.folder, error)) {
+    const std::string name = entry.path().filename().string();
+    // The last two are a file system's own, and where a log's key may be put for `fsck`.
+    const bool expected = name == "tile" || name == kStagingFolder ||
+                          absl::StartsWith(name, kCheckpointLeftover) || name == "lost+found" ||
+                          name == "log.vkey";
+    if (!expected) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(options_.folder, " holds something else than a mirror of this log: no ",
+                       "checkpoint, but ", name, "; choose a folder that is empty"));
+    }
+  }
+  if (!error) return absl::OkStatus();
+  return base::ErrnoStatus(error.value(), absl::StrCat("list ", options_.folder));
 }
 
 absl::StatusOr<bool> Mirror::Update() {
@@ -171,7 +203,7 @@ absl::Status Mirror::MakeFolderOf(const std::string& path) {
   base::MutexLock lock(&mutex_);
   if (folders_.count(folder) != 0) return absl::OkStatus();
   BeforeChange("make a folder");
-  std::error_code error;  // Synchronise makes it last, with all that is in it
+  std::error_code error;  // Synchronise makes it last, with all the names in it
   std::filesystem::create_directories(PathOf(folder), error);
   if (error) return base::ErrnoStatus(error.value(), absl::StrCat("create ", PathOf(folder)));
   folders_.insert(folder);

@@ -37,7 +37,8 @@ class Mirror {
   };
 
   // Locks the folder (FailedPrecondition when another mirror holds it) and opens the checkpoint in
-  // it, whose signature must be the log's.
+  // it, whose signature must be the log's. FailedPrecondition, and nothing is touched, when the
+  // folder holds something else than a mirror of this log.
   static absl::StatusOr<std::unique_ptr<Mirror>> Open(Options options);
 
   ~Mirror();
@@ -57,6 +58,7 @@ class Mirror {
 
   absl::Status LockFolder();
   absl::Status Prepare();
+  absl::Status CheckHoldsNothingElse() const;
   absl::Status CopyTree(VerifiedTiles* tiles);
   absl::Status Synchronise();
   absl::Status Place(const std::string& path, absl::string_view bytes);
@@ -78,7 +80,7 @@ class Mirror {
 };
 
 // Files on their way into place, below the mirror's folder; what a crash leaves there is removed.
-inline constexpr char kStagingFolder[] = ".staging";
+inline constexpr char kStagingFolder[] = ".countersign-staging";
 
 }  // namespace countersign::tlog
 

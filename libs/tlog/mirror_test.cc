@@ -1,9 +1,11 @@
 #include "libs/tlog/mirror.h"
 
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -20,6 +22,22 @@
 #include "libs/tlog/folder_source.h"
 #include "libs/tlog/growth.h"
 #include "libs/tlog/model_log.h"
+
+namespace {
+
+std::atomic<int> failing_fdatasyncs{0};
+
+}  // namespace
+
+// Stands before the C library's, so that a disk can fail to take what was written.
+extern "C" int fdatasync(int fd) {
+  if (failing_fdatasyncs.load() > 0) {
+    --failing_fdatasyncs;
+    errno = EIO;
+    return -1;
+  }
+  return static_cast<int>(syscall(SYS_fdatasync, fd));
+}
 
 namespace countersign::tlog {
 namespace {
@@ -155,11 +173,60 @@ TEST_CASE("What a killed mirror had copied is not fetched again, but for what is
   files["tile/entries/002"].resize(100);
   files["tile/1/000.p/4"] = "";
   files["checkpoint.tmp.12.3"] = "half";
-  files[".staging/0"] = "half";
+  files[".countersign-staging/0"] = "half";
   WriteFiles(dir.path(), files);
   RequireOk(OpenMirror(dir.path(), log, source)->Update());
   CHECK(ReadFiles(dir.path()) == source.files());
   CHECK(source.reads() == 4);  // those and the checkpoint
+}
+
+TEST_CASE("A file that did not reach the disk is not put in place") {
+  const ModelLog log(10);
+  ModelSource source(log, 10);
+  testing::TempDir dir;
+  const auto mirror = OpenMirror(dir.path(), log, source);
+  failing_fdatasyncs = 2;
+  CHECK_THAT(mirror->Update().status(),
+             StatusIs(absl::StatusCode::kUnavailable, "synchronise"));
+  failing_fdatasyncs = 0;
+  for (const auto& [path, bytes] : ReadFiles(dir.path())) {
+    CAPTURE(path);
+    CHECK(absl::StartsWith(path, kStagingFolder));
+  }
+  CHECK(RequireOk(mirror->Update()));
+  CHECK(ReadFiles(dir.path()) == source.files());
+}
+
+TEST_CASE("Nothing is touched in a folder that is no mirror of the log") {
+  const ModelLog log(10);
+  ModelSource source(log, 10);
+  const auto other = note::TestLogSigner("log.example/other", 'O');
+  const std::string foreign = RequireOk(note::SignNote(
+      note::FormatCheckpoint({"log.example/other", 10, log.Root(10)}), {other.get()}));
+  const Files leftovers = {{".countersign-staging/0", "x"}, {"checkpoint.tmp.1.2", "x"}};
+  for (const auto& [path, bytes] : Files{{"letter", "x"}, {"checkpoint", foreign}}) {
+    CAPTURE(path);
+    testing::TempDir dir;
+    Files files = leftovers;
+    files[path] = bytes;
+    WriteFiles(dir.path(), files);
+    CHECK_THAT(Mirror::Open({.folder = dir.path(), .source = &source, .trust = log.trust()})
+                   .status(),
+               StatusIs(absl::StatusCode::kFailedPrecondition, "something else"));
+    CHECK(ReadFiles(dir.path()) == files);
+  }
+}
+
+TEST_CASE("A checkpoint has a limit of its own") {
+  const ModelLog log(10);
+  ModelSource source(log, 10);
+  source.Replace("checkpoint", std::string(kMaxCheckpointBytes + 1, 'x'));
+  const absl::Status status = source.ReadCheckpoint().status();
+  REQUIRE(DamageOf(status).has_value());
+  CHECK(DamageOf(status)->kind == DamageKind::kLong);
+  testing::TempDir dir;
+  WriteFiles(dir.path(), source.files());
+  CHECK(DamageOf(FolderSource(dir.path()).ReadCheckpoint().status()).has_value());
 }
 
 TEST_CASE("A mirror refuses a fork, with both checkpoints, and changes nothing") {
@@ -286,7 +353,7 @@ TEST_CASE("A scan tells leftovers, strangers, what is ahead, and damage of earli
     if (path != "checkpoint") more.emplace(path, bytes);  // later ones
   }
   more["tile/0/000.tmp.12.3"] = "half";
-  more[".staging/7"] = "half";
+  more[".countersign-staging/7"] = "half";
   more["tile/readme"] = "stray";
   more["tile/0/0000"] = "stray";
   WriteFiles(dir.path(), more);

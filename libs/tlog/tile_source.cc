@@ -10,7 +10,12 @@
 
 namespace countersign::tlog {
 
-absl::StatusOr<std::string> TileSource::ReadCheckpoint() const { return Fetch("checkpoint"); }
+absl::StatusOr<std::string> TileSource::ReadCheckpoint() const {
+  const std::string path = "checkpoint";
+  ASSIGN_OR_RETURN(std::string note, Fetch(path));
+  RETURN_IF_ERROR(CheckResourceSize(path, note.size()));
+  return note;
+}
 
 absl::StatusOr<Resource> TileSource::FetchEither(std::string partial, std::string full) const {
   absl::StatusOr<std::string> bytes = Fetch(partial);
@@ -41,9 +46,13 @@ absl::StatusOr<Resource> TileSource::ReadEntryBundle(uint64_t index, uint32_t wi
   return read;
 }
 
+size_t MaxBytesOf(absl::string_view path) {
+  return path == "checkpoint" ? kMaxCheckpointBytes : kMaxResourceBytes;
+}
+
 absl::Status CheckResourceSize(const std::string& path, uint64_t bytes) {
-  if (bytes <= kMaxResourceBytes) return absl::OkStatus();
-  return DamageError({DamageKind::kLong, path, {}, absl::StrCat("at most ", kMaxResourceBytes),
+  if (bytes <= MaxBytesOf(path)) return absl::OkStatus();
+  return DamageError({DamageKind::kLong, path, {}, absl::StrCat("at most ", MaxBytesOf(path)),
                       absl::StrCat(bytes), ""});
 }
 

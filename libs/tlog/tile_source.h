@@ -7,12 +7,15 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "libs/merkle/tile.h"
 
 namespace countersign::tlog {
 
-// No tile, entry bundle or checkpoint is larger: 256 entries of 65,535 bytes and their lengths.
+// No tile or entry bundle is larger: 256 entries of 65,535 bytes and their lengths.
 inline constexpr size_t kMaxResourceBytes = 256 * (65535 + 2);
+// And no checkpoint: room for as many signatures as a note may have, of any algorithm in use.
+inline constexpr size_t kMaxCheckpointBytes = 256 * 1024;
 
 // What was read, and its path below the log's prefix ("tile/0/000").
 struct Resource {
@@ -29,7 +32,7 @@ class TileSource {
   virtual const std::string& name() const = 0;
 
   // Errors of all three: NotFound when the log has no such file; DataLoss with a Damage for one
-  // larger than kMaxResourceBytes; else the source could not be asked.
+  // larger than MaxBytesOf its path; else the source could not be asked.
   absl::StatusOr<std::string> ReadCheckpoint() const;
 
   // A partial tile or bundle that is gone is cut from the full one, as tlog-tiles allows: the path
@@ -44,7 +47,10 @@ class TileSource {
   absl::StatusOr<Resource> FetchEither(std::string partial, std::string full) const;
 };
 
-// Kind kLong when `bytes` is more than any file of a log may have.
+// The most that the file at `path` below a log's prefix may have.
+size_t MaxBytesOf(absl::string_view path);
+
+// Kind kLong when `bytes` is more than that.
 absl::Status CheckResourceSize(const std::string& path, uint64_t bytes);
 
 // The length of the first `count` framed entries of a bundle; its own length when it holds fewer.
