@@ -44,6 +44,10 @@ absl::Status NotConsistent(absl::string_view reason, absl::string_view message) 
   return runtime::AttachReason(absl::FailedPreconditionError(message), reason);
 }
 
+// What a transaction's body returns that has a verdict and changes nothing: it is rolled back, which
+// waits for no disk, so that whoever repeats a log's public checkpoint does not keep that log waiting.
+absl::Status NothingToStore() { return absl::CancelledError("the checkpoint is not taken"); }
+
 // Of POSIX seconds.
 std::string Rfc3339(int64_t seconds) {
   return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromUnixSeconds(seconds),
@@ -164,13 +168,14 @@ absl::StatusOr<AddCheckpointResult> Witness::Add(const note::AddCheckpointReques
         return Decide(transaction, request, checkpoint, kept, &result, &refusal);
       },
       kIsolation);
-  if (!stored.ok()) return StoreFailure(stored);
+  if (!stored.ok() && stored != NothingToStore()) return StoreFailure(stored);
   RETURN_IF_ERROR(refusal);
   return result;
 }
 
-// Checks the checkpoint against the log's row, and replaces that. Sets `*refusal` when the
-// checkpoint is at fault; returns an error when the database is.
+// Checks the checkpoint against the log's row, and replaces that. Returns NothingToStore with the
+// latest size in `*result`, or with `*refusal` set when it does not take the checkpoint; another
+// error when the database is at fault.
 absl::Status Witness::Decide(storage::Transaction& transaction,
                              const note::AddCheckpointRequest& request,
                              const note::Checkpoint& checkpoint, const note::SignedNote& note,
@@ -194,7 +199,7 @@ absl::Status Witness::Decide(storage::Transaction& transaction,
 
   if (request.old_size != latest_size) {
     result->conflict_size = latest_size;
-    return absl::OkStatus();
+    return NothingToStore();
   }
   // (Another root of the empty tree is nonsense, not a fork: it fails below.)
   if (checkpoint.size == latest_size && latest_size != 0 && checkpoint.root != latest_root) {
@@ -206,7 +211,7 @@ absl::Status Witness::Decide(storage::Transaction& transaction,
               {{"origin", checkpoint.origin},
                {"known_root", merkle::EncodeHash(latest_root)},
                {"refused_checkpoint", note::FormatNote(note)}});
-    return absl::OkStatus();
+    return NothingToStore();
   }
   if (const absl::Status proof = merkle::VerifyConsistency(
           latest_size, checkpoint.size, request.proof, latest_root, checkpoint.root);
@@ -217,7 +222,7 @@ absl::Status Witness::Decide(storage::Transaction& transaction,
                {"known_size", absl::StrCat(latest_size)},
                {"known_root", merkle::EncodeHash(latest_root)},
                {"refused_checkpoint", note::FormatNote(note)}});
-    return absl::OkStatus();
+    return NothingToStore();
   }
 
   // A cosignature says what was the latest tree at its time, so times never go back: a replica
@@ -225,7 +230,7 @@ absl::Status Witness::Decide(storage::Transaction& transaction,
   int64_t now = absl::ToUnixSeconds(clock_->Now());
   if (now <= 0) {
     *refusal = absl::UnavailableError("the witness's clock is not past 1970; it must be set right");
-    return absl::OkStatus();
+    return NothingToStore();
   }
   if (!row.IsNull(3) && now < row.Int(3)) {
     if (row.Int(3) - now > kMaxSkewSeconds) {
@@ -236,7 +241,7 @@ absl::Status Witness::Decide(storage::Transaction& transaction,
           ": it cosigns the log again after the former; set the clock if it is wrong"));
       base::Log(base::Severity::kError, "the clock is behind the time of a log's last cosignature",
                 {{"origin", checkpoint.origin}, {"recorded_time", recorded}});
-      return absl::OkStatus();
+      return NothingToStore();
     }
     now = row.Int(3);
   }

@@ -354,6 +354,19 @@ TEST_CASE("A commit that may have happened counts as happened") {
   f.Cosign(8, 8);
 }
 
+TEST_CASE("A checkpoint that is not taken commits nothing") {
+  Fixture f;
+  f.Cosign(0, 5);
+  f.database->Set(Fault::kFailAfterCommit);
+  CHECK(RequireOk(f.witness->AddCheckpoint(f.log.Request(3, 8))).conflict_size == 5);
+  CHECK_THAT(f.witness->AddCheckpoint(TestLog(kOrigin, "fork").Request(5, 5)),
+             StatusIs(StatusCode::kFailedPrecondition));
+  note::AddCheckpointRequest unproven = f.log.Request(5, 8);
+  unproven.proof.clear();
+  CHECK_THAT(f.witness->AddCheckpoint(unproven), StatusIs(StatusCode::kFailedPrecondition));
+  CHECK(f.LatestSize() == 5);
+}
+
 TEST_CASE("A failing database is never taken for a verdict") {
   Fixture f;
   const auto closed = f.database;
