@@ -2,6 +2,7 @@
 
 #include <zlib.h>
 
+#include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -9,6 +10,12 @@
 #include "absl/strings/strip.h"
 
 namespace countersign::http {
+namespace {
+
+// Whose compressed form zlib's counters still hold.
+constexpr size_t kMaxBytes = size_t{1} << 30;
+
+}  // namespace
 
 bool AcceptsGzip(const Request& request) {
   for (const absl::string_view item : absl::StrSplit(request.headers.Get("Accept-Encoding"), ',')) {
@@ -24,18 +31,22 @@ bool AcceptsGzip(const Request& request) {
   return false;
 }
 
-std::string Gzip(absl::string_view bytes) {
+absl::StatusOr<std::string> Gzip(absl::string_view bytes) {
+  if (bytes.size() > kMaxBytes) return absl::ResourceExhaustedError("too long to be compressed");
   z_stream stream = {};
   // 16 more than the window asks for gzip's frame, whose header zlib leaves without a time.
-  deflateInit2(&stream, Z_BEST_SPEED, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
+  if (deflateInit2(&stream, Z_BEST_SPEED, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
+    return absl::ResourceExhaustedError("no memory to compress");
+  }
   std::string out(deflateBound(&stream, bytes.size()), '\0');
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
   stream.avail_in = static_cast<uInt>(bytes.size());
   stream.next_out = reinterpret_cast<Bytef*>(out.data());
   stream.avail_out = static_cast<uInt>(out.size());
-  deflate(&stream, Z_FINISH);
+  const int result = deflate(&stream, Z_FINISH);
   out.resize(stream.total_out);
   deflateEnd(&stream);
+  if (result != Z_STREAM_END) return absl::ResourceExhaustedError("compression was not finished");
   return out;
 }
 

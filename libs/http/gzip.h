@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "libs/http/message.h"
 
@@ -14,7 +15,8 @@ namespace countersign::http {
 bool AcceptsGzip(const Request& request);
 
 // `bytes` compressed, quickly rather than well. The same bytes give the same result.
-std::string Gzip(absl::string_view bytes);
+// ResourceExhausted when there is no memory for it, or they are more than 1 GiB.
+absl::StatusOr<std::string> Gzip(absl::string_view bytes);
 
 }  // namespace countersign::http
 

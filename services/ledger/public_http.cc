@@ -5,6 +5,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "absl/time/clock.h"
 #include "libs/base/bytes.h"
 #include "libs/base/status_macros.h"
 #include "libs/crypto/digest.h"
@@ -17,11 +18,29 @@ namespace {
 
 constexpr absl::string_view kBinary = "application/octet-stream";
 
+// What is sent of a resource: its bytes, or those compressed.
+enum class Coding { kIdentity, kGzip };
+
+// Told from the bytes before any coding, so that nothing is compressed to find that it is known.
+std::string ETagOf(absl::string_view bytes, Coding coding) {
+  return absl::StrCat("\"", base::HexEncode(base::AsBytes(crypto::Sha256(bytes)).substr(0, 16)),
+                      coding == Coding::kGzip ? "-gzip" : "", "\"");
+}
+
 http::Response Serve(const http::Request& request, SharedBytes body, absl::string_view content_type,
-                     bool immutable) {
+                     bool immutable, Coding coding = Coding::kIdentity) {
   http::Response response;
-  const std::string etag =
-      absl::StrCat("\"", base::HexEncode(base::AsBytes(crypto::Sha256(*body)).substr(0, 16)), "\"");
+  std::string etag = ETagOf(*body, coding);
+  const bool known = http::MatchesETag(request, etag);
+  if (!known && coding == Coding::kGzip) {
+    absl::StatusOr<std::string> compressed = http::Gzip(*body);
+    if (compressed.ok()) {
+      body = std::make_shared<const std::string>(*std::move(compressed));
+      response.headers.Add("Content-Encoding", "gzip");
+    } else {
+      etag = ETagOf(*body, Coding::kIdentity);
+    }
+  }
   response.headers.Add("Content-Type", content_type);
   response.headers.Add("ETag", etag);
   response.headers.Add("Access-Control-Allow-Origin", "*");
@@ -30,7 +49,7 @@ http::Response Serve(const http::Request& request, SharedBytes body, absl::strin
   } else {
     http::SetMaxAge(absl::Seconds(1), &response);
   }
-  if (http::MatchesETag(request, etag)) {
+  if (known) {
     response.status = 304;
   } else {
     response.body = std::move(body);
@@ -46,14 +65,10 @@ http::Response ServeTile(const Ledger& ledger, const http::Request& request,
   if (!bytes.ok()) return http::ProblemResponse(bytes.status());
   // Hashes do not compress.
   if (!resource.entries) return Serve(request, *bytes, kBinary, /*immutable=*/true);
-  http::Response response;
-  if (http::AcceptsGzip(request)) {
-    response = Serve(request, std::make_shared<const std::string>(http::Gzip(**bytes)), kBinary,
-                     /*immutable=*/true);
-    if (response.status == 200) response.headers.Add("Content-Encoding", "gzip");
-  } else {
-    response = Serve(request, *bytes, kBinary, /*immutable=*/true);
-  }
+  // Who asks for the headers alone is told those of the bytes as they are, which cost nothing.
+  const Coding coding =
+      http::AcceptsGzip(request) && !request.head ? Coding::kGzip : Coding::kIdentity;
+  http::Response response = Serve(request, *bytes, kBinary, /*immutable=*/true, coding);
   response.headers.Add("Vary", "Accept-Encoding");
   return response;
 }
@@ -104,6 +119,11 @@ http::Handler PublicHandler(const LogRegistry* logs, base::ThreadPool* executor)
     }
     executor->Schedule(
         [ledger, resource = *resource, request = std::move(request), respond = std::move(respond)] {
+          // The server has given up on those that waited too long; so do we.
+          if (absl::Now() >= request.deadline) {
+            return respond(http::ProblemResponse(
+                absl::DeadlineExceededError("too many requests wait; try again later")));
+          }
           respond(ServeTile(*ledger, request, resource));
         });
   };

@@ -228,11 +228,40 @@ TEST_CASE("Bundles are compressed for clients that take gzip") {
   CHECK(packed.headers.Get("Content-Encoding") == "gzip");
   CHECK(packed.headers.Get("Vary") == "Accept-Encoding");
   CHECK(packed.headers.Get("ETag") != plain.headers.Get("ETag"));
-  CHECK(packed.body_view() == http::Gzip(plain.body_view()));
+  CHECK(packed.body_view() == http::Gzip(plain.body_view()).value());
+  // A client that has one form is told so, and not that it has the other.
+  for (const auto* known : {&packed, &plain}) {
+    const http::Response again =
+        log.Call("GET", "/tile/entries/000",
+                 {{"Accept-Encoding", "gzip"},
+                  {"If-None-Match", std::string(known->headers.Get("ETag"))}});
+    CHECK(again.status == (known == &packed ? 304 : 200));
+    CHECK(again.headers.Get("ETag") == packed.headers.Get("ETag"));
+    CHECK(again.headers.Get("Vary") == "Accept-Encoding");
+    CHECK(again.headers.Get("Content-Encoding") == (known == &packed ? "" : "gzip"));
+  }
+  const http::Response head =
+      log.Call("HEAD", "/tile/entries/000", {{"Accept-Encoding", "gzip"}});
+  CHECK(head.headers.Get("Content-Length") == absl::StrCat(plain.body_view().size()));
+  CHECK(head.headers.Get("ETag") == plain.headers.Get("ETag"));
   CHECK(get("/tile/entries/000", "gzip;q=0").body_view() == plain.body_view());
   // Hashes and checkpoints do not shrink.
   CHECK(get("/tile/0/000", "gzip").headers.Get("Content-Encoding").empty());
   CHECK(get("/checkpoint", "gzip").headers.Get("Content-Encoding").empty());
+}
+
+TEST_CASE("A request that has waited beyond its deadline is not worked on") {
+  Fixture log(3);
+  const http::Handler handler = PublicHandler(log.registry.get(), &log.executor);
+  for (const auto& [deadline, status] :
+       {std::pair(absl::InfinitePast(), 504), std::pair(absl::InfiniteFuture(), 200)}) {
+    http::Request request;
+    request.target = "/tile/entries/000.p/3";
+    request.deadline = deadline;
+    std::promise<int> answered;
+    handler(request, [&](const http::Response& response) { answered.set_value(response.status); });
+    CHECK(answered.get_future().get() == status);
+  }
 }
 
 TEST_CASE("Other methods are 405 and told which ones there are") {
