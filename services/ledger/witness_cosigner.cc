@@ -31,6 +31,13 @@ constexpr absl::Duration kQueueingSlack = absl::Milliseconds(5);
 // Answers in time before a witness is trusted with one request more.
 constexpr int kKeptUp = 8;
 
+// An honest answer is a few lines or one checkpoint. A longer one is that witness's failure, and no
+// burden for the others.
+constexpr size_t kMaxAnswerBytes = 256 * 1024;
+// With the log's own keys' still fewer signatures than a note may have.
+constexpr size_t kMaxWitnesses = 100;
+static_assert(kMaxWitnesses < note::kMaxSignatures);
+
 absl::Duration Monotonic() {
   return absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
 }
@@ -64,6 +71,11 @@ absl::StatusOr<std::unique_ptr<WitnessCosigner>> WitnessCosigner::Create(
     return absl::InvalidArgumentError(
         absl::StrCat("the witness policy names other logs but not this one, ", log_key.vkey()));
   }
+  if (policy.witnesses().size() > kMaxWitnesses) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the policy names ", policy.witnesses().size(), " witnesses; a checkpoint ",
+                     "has room for ", kMaxWitnesses));
+  }
   for (const note::PolicyWitness& witness : policy.witnesses()) {
     if (witness.url.empty()) {
       return absl::InvalidArgumentError(
@@ -79,7 +91,8 @@ WitnessCosigner::WitnessCosigner(const Options& options, note::Policy policy,
     : options_(options),
       policy_(std::move(policy)),
       log_key_(std::move(log_key)),
-      client_(std::make_unique<http::Client>()) {
+      client_(std::make_unique<http::Client>(
+          http::ClientOptions{.max_response_bytes = kMaxAnswerBytes})) {
   {
     base::MutexLock lock(&mutex_);
     for (const note::PolicyWitness& witness : policy_.witnesses()) {

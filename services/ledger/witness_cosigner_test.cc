@@ -747,6 +747,14 @@ TEST_CASE("A policy that cannot be carried out is refused") {
   CHECK_THAT(create(absl::StrCat("log ", note::TestLogSigner("other.example/log")->vkey(),
                                  "\nquorum none\n")),
              StatusIs(StatusCode::kInvalidArgument, signer->vkey()));
+  std::string crowd;
+  for (int i = 0; i < 101; ++i) {
+    const auto one =
+        note::TestWitnessSigner(absl::StrCat("w", i, ".example"), static_cast<char>(i));
+    absl::StrAppend(&crowd, "witness w", i, " ", one->vkey(), " http://127.0.0.1:1/\n");
+  }
+  CHECK_THAT(create(crowd + "quorum w1\n"),
+             StatusIs(StatusCode::kInvalidArgument, "101 witnesses"));
 }
 
 }  // namespace
