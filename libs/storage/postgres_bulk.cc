@@ -90,8 +90,12 @@ absl::StatusOr<int64_t> PostgresConnection::Copy(absl::string_view table,
   if (sent && encoded.ok()) flush();
   // A row may have made it large.
   if (copy_buffer_.capacity() > 4 * kCopyChunkBytes) copy_buffer_ = std::string();
-  // What the server says counts, also where it stopped listening half-way.
-  (void)PQputCopyEnd(connection, encoded.ok() ? nullptr : "the rows do not fit the table");
+  // What the server says counts, also where it stopped listening half-way; a part of the rows it is
+  // not to take for all.
+  const char* const error = !encoded.ok() ? "the rows do not fit the table"
+                            : !sent       ? "the rows could not be sent"
+                                          : nullptr;
+  (void)PQputCopyEnd(connection, error);
   const PostgresResult result(PQgetResult(connection));
   if (!encoded.ok()) Fail(std::move(encoded)).IgnoreError();
   if (PQresultStatus(result.get()) != PGRES_COMMAND_OK) {
@@ -104,6 +108,10 @@ absl::StatusOr<int64_t> PostgresConnection::Copy(absl::string_view table,
   RETURN_IF_ERROR(CheckTransaction());
   int64_t inserted = 0;
   (void)absl::SimpleAtoi(PQcmdTuples(result.get()), &inserted);
+  if (inserted != static_cast<int64_t>(rows.size())) {
+    return Fail(absl::InternalError(absl::StrCat("database: of ", rows.size(), " rows ", inserted,
+                                                 " were inserted into ", table)));
+  }
   return inserted;
 }
 

@@ -100,6 +100,21 @@ TEST_CASE("A copy that fails leaves nothing, and the connection goes on") {
   CHECK(ServerConnections(*database) == 1);
 }
 
+TEST_CASE("A copy of which the server leaves something out fails as a whole") {
+  const EmptyDatabase empty(Engine::kPostgres);
+  const auto database = empty.Open();
+  RequireOk(database->Run("CREATE TABLE t (id BIGINT PRIMARY KEY)"));
+  RequireOk(database->Run(
+      "CREATE FUNCTION leave_out() RETURNS trigger LANGUAGE plpgsql AS "
+      "'BEGIN IF NEW.id = 2 THEN RETURN NULL; END IF; RETURN NEW; END'"));
+  RequireOk(database->Run("CREATE TRIGGER leave_out BEFORE INSERT ON t "
+                          "FOR EACH ROW EXECUTE FUNCTION leave_out()"));
+  CHECK_THAT(Insert(*database, {"id"}, {Row({1}), Row({2}), Row({3})}),
+             StatusIs(StatusCode::kInternal, "of 3 rows 2"));
+  CHECK(IntOf(*database, "SELECT COUNT(*) FROM t") == 0);
+  CHECK(RequireOk(Insert(*database, {"id"}, {Row({1}), Row({3})})) == 2);
+}
+
 TEST_CASE("A bulk insert fills narrower columns, and refuses what does not fit them") {
   const EmptyDatabase empty(Engine::kPostgres);
   const auto database = empty.Open();
