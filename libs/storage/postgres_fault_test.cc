@@ -1,4 +1,7 @@
 // Servers that restart, connections that are cut, pools that run dry, replicas that stop.
+#include <signal.h>
+#include <sys/types.h>
+
 #include <atomic>
 #include <memory>
 #include <string>
@@ -316,6 +319,21 @@ TEST_CASE("A connection that was ended while it rested is not used, whether it i
              IsOk());
   CHECK(runs == 1);
   CHECK(PidOf(*database) != before);
+}
+
+TEST_CASE("After a connection that does not answer no other that has rested is asked") {
+  PostgresServer* const server = FreshServer();
+  const auto database = RequireOk(Database::Open(
+      server->Url(),
+      {.check_after = absl::ZeroDuration(), .connect_timeout = absl::Seconds(2)}));
+  OpenConnections(*database, 3);
+  const auto pid = static_cast<pid_t>(PidOf(*database));  // of the one that is used next
+  REQUIRE(kill(pid, SIGSTOP) == 0);
+  const int64_t opened = PidOf(*database);
+  REQUIRE(kill(pid, SIGCONT) == 0);
+  CHECK(database->pool_stats().idle == 1);
+  CHECK(Eventually([&] { return Clients(*server) == 1; }));
+  CHECK(PidOf(*database) == opened);
 }
 
 TEST_CASE("Close waits for what runs, and refuses who waits") {

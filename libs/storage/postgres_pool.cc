@@ -69,30 +69,38 @@ absl::StatusOr<PostgresPool::Pooled> PostgresPool::Connect() {
   return Pooled{std::move(connection), absl::Now() + Jittered(options_.max_lifetime)};
 }
 
-bool PostgresPool::Healthy(const Pooled& pooled) const {
-  const absl::Time now = absl::Now();
-  if (now >= pooled.expires) return false;
-  if (pooled.suspect || now - pooled.rested_since >= options_.check_after ||
-      pooled.connection->Disturbed()) {
-    return pooled.connection->Answers(options_.connect_timeout);
+std::optional<PostgresPool::Pooled> PostgresPool::TakeIdle() {
+  while (true) {
+    // Closed outside of the lock when it is too old.
+    Pooled pooled;
+    {
+      base::MutexLock lock(&mutex_);
+      if (idle_.empty()) return std::nullopt;
+      pooled = std::move(idle_.back());
+      idle_.pop_back();
+    }
+    if (absl::Now() < pooled.expires) return pooled;
   }
-  return true;
+}
+
+bool PostgresPool::Doubtful(const Pooled& pooled) const {
+  return pooled.suspect || absl::Now() - pooled.rested_since >= options_.check_after ||
+         pooled.connection->Disturbed();
 }
 
 absl::StatusOr<PostgresPool::Lease> PostgresPool::Acquire(bool patient) {
   absl::Time deadline = absl::Now() + options_.connect_timeout;
   RETURN_IF_ERROR(AwaitTurn(deadline));
   deadline = absl::Now() + options_.connect_timeout;
+  // A server that has gone without a word would cost a wait for each of its connections.
+  bool all_answered = true;
   for (int attempt = 0;; ++attempt) {
-    while (true) {
-      Pooled pooled;
-      {
-        base::MutexLock lock(&mutex_);
-        if (idle_.empty()) break;
-        pooled = std::move(idle_.back());
-        idle_.pop_back();
+    while (std::optional<Pooled> pooled = TakeIdle()) {
+      if (Doubtful(*pooled)) {
+        all_answered = all_answered && pooled->connection->Answers(deadline - absl::Now());
+        if (!all_answered) continue;
       }
-      if (Healthy(pooled)) return Lease(this, std::move(pooled));
+      return Lease(this, *std::move(pooled));
     }
     absl::StatusOr<Pooled> opened = Connect();
     if (opened.ok()) return Lease(this, *std::move(opened));

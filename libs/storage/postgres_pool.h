@@ -4,6 +4,7 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -51,7 +52,8 @@ class PostgresPool {
   PostgresPool(std::string url, const DatabaseOptions& options);
   ~PostgresPool() { Close(); }
 
-  // A connection that has just been opened, has not rested long, or has answered. Waits up to
+  // A connection that has just been opened, has not rested long, or has answered; after one that
+  // does not answer no other is asked, those that had to be are closed. Waits up to
   // connect_timeout for one that is free, ResourceExhausted, and as long for the server to let it
   // open one, unless not `patient`: then the server is asked once. Errors of opening as
   // PostgresConnection::Open; FailedPrecondition once closed.
@@ -71,7 +73,10 @@ class PostgresPool {
   absl::Status AwaitTurn(absl::Time deadline);
   void EndTurn();
   absl::StatusOr<Pooled> Connect();
-  bool Healthy(const Pooled& pooled) const;
+  // The last used of those that rest and are not too old; none when there is none.
+  std::optional<Pooled> TakeIdle();
+  // Whether it has to answer before it is used.
+  bool Doubtful(const Pooled& pooled) const;
   void Return(Pooled pooled);
   // Closes connections that rested too long, while there are more than enough.
   void ReapIdle();
