@@ -115,15 +115,18 @@ std::string PlaceIn(absl::string_view tablespace) {
 struct Partition {
   std::string name;
   absl::CivilMonth month;
-  std::string tablespace;  // empty for the database's own
+  std::string tablespace;
 };
 
+// The database's own tablespace has a name too, by which months may be sent there; a table that lies
+// in it says 0.
 absl::StatusOr<std::vector<Partition>> ReadPartitions(Transaction& transaction) {
   ASSIGN_OR_RETURN(const Rows rows, transaction.Query(R"sql(
-      SELECT c.relname::TEXT, COALESCE(t.spcname::TEXT, '')
+      SELECT c.relname::TEXT, t.spcname::TEXT
       FROM pg_inherits AS i
       JOIN pg_class AS c ON c.oid = i.inhrelid
-      LEFT JOIN pg_tablespace AS t ON t.oid = c.reltablespace
+      JOIN pg_database AS d ON d.datname = current_database()
+      JOIN pg_tablespace AS t ON t.oid = COALESCE(NULLIF(c.reltablespace, 0), d.dattablespace)
       WHERE i.inhparent = 'ledger_entries'::regclass
       ORDER BY 1)sql"));
   std::vector<Partition> partitions;

@@ -71,15 +71,6 @@ struct Schema {
   }
 };
 
-// A tablespace in a folder of the server's own user.
-std::string NewTablespace(const std::string& name) {
-  // CREATE TABLESPACE stands alone, and wants an empty folder.
-  const std::string folder = TestServer().SocketFolder() + "/" + name;
-  RequireOk(TestServer().Execute("COPY (SELECT 1) TO PROGRAM 'cat && mkdir " + folder + "'"));
-  RequireOk(TestServer().Execute("CREATE TABLESPACE " + name + " LOCATION '" + folder + "'"));
-  return name;
-}
-
 TEST_CASE("Partitions are made for this month and the next two, and only once") {
   const Schema schema;
   auto made = RequireOk(MakePartitions(*schema.database, {}, Day(2026, 11, 30)));
@@ -158,6 +149,22 @@ TEST_CASE("Months move to the tablespace of their age with all they hold") {
   schema.Insert(33, Day(2026, 3, 29));
   CHECK(schema.Lines("SELECT sequence_number::text FROM ledger_entries_202603 ORDER BY 1") ==
         "3\n33");
+}
+
+TEST_CASE("Months may move to the database's own tablespace, and are moved there once") {
+  const Schema schema;
+  const std::string hot = NewTablespace("hot3");
+  RequireOk(MakePartitions(*schema.database, {}, Day(2026, 1, 1)));
+  RequireOk(MakePartitions(*schema.database, {.hot = hot}, Day(2026, 4, 1)));
+  schema.Insert(1, Day(2026, 1, 28));
+  schema.Insert(4, Day(2026, 4, 28));
+  const std::string files =
+      "SELECT relname || relfilenode FROM pg_class WHERE relname = 'ledger_entries_202601'";
+  const std::string before = schema.Lines(files);
+  RequireOk(MovePartitions(*schema.database, {.cold = "pg_default"}, Day(2030, 1, 1)));
+  CHECK(schema.Lines(files) == before);
+  CHECK(schema.PlacesOf("ledger_entries_202604") == "-");
+  CHECK(schema.Lines("SELECT sequence_number::text FROM ledger_entries ORDER BY 1") == "1\n4");
 }
 
 TEST_CASE("Without names for them months stay, and a name that is none is refused") {

@@ -26,6 +26,17 @@ inline std::string NewDatabase() {
   return testing::RequireOk(TestServer().CreateDatabase(absl::StrCat("ledger", ++made)));
 }
 
+// A tablespace in a folder of the server's own user; returns `name`.
+inline std::string NewTablespace(const std::string& name) {
+  // CREATE TABLESPACE stands alone, and wants an empty folder.
+  const std::string folder = absl::StrCat(TestServer().SocketFolder(), "/", name);
+  testing::RequireOk(
+      TestServer().Execute(absl::StrCat("COPY (SELECT 1) TO PROGRAM 'cat && mkdir ", folder, "'")));
+  testing::RequireOk(TestServer().Execute(
+      absl::StrCat("CREATE TABLESPACE ", name, " LOCATION '", folder, "'")));
+  return name;
+}
+
 // A pool of connections of its own, as another process has.
 inline std::shared_ptr<storage::Database> Connect(const std::string& url,
                                                   storage::DatabaseOptions options = {}) {
