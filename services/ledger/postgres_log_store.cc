@@ -143,6 +143,12 @@ absl::Status PostgresLogStore::Damaged(absl::string_view what) const {
                                           ": restore it as it was"));
 }
 
+absl::Status PostgresLogStore::OlderCopy(const Head& head, uint64_t size) const {
+  return Damaged(absl::StrCat("has ", head.tree.size,
+                              " entries by table ledger_logs, where it had ", size,
+                              " before; it is not to go on from an older copy"));
+}
+
 absl::StatusOr<PostgresLogStore::Head> PostgresLogStore::ParseHead(const Rows& rows) const {
   if (rows.empty()) return Damaged("has no row for it in table ledger_logs");
   Head head;
@@ -206,11 +212,7 @@ absl::StatusOr<PostgresLogStore::Tip> PostgresLogStore::CatchUp(Transaction& tra
                                                                 const Tip& known, const Head& head,
                                                                 const Row& new_hashes) const {
   const uint64_t size = known.edge->size();
-  if (head.tree.size < size) {
-    return Damaged(absl::StrCat("has ", head.tree.size,
-                                " entries by table ledger_logs, where it had ", size,
-                                " before; it is not to go on from an older copy"));
-  }
+  if (head.tree.size < size) return OlderCopy(head, size);
   Tip caught{known.edge, head.last_timestamp};
   if (new_hashes.Int(0) > MaxCatchUp(known)) {
     ASSIGN_OR_RETURN(Edge edge, ReadEdge(transaction, head.tree.size));
@@ -244,12 +246,13 @@ absl::Status PostgresLogStore::Refresh() {
     const std::array<Value, 1> id = {log_id_};
     const std::array<Value, 4> since = NewHashesSince(known);
     ASSIGN_OR_RETURN(const std::vector<Rows> results,
-                     transaction.Pipeline({{sql::kByIndex, {}},
+                     transaction.Pipeline({{sql::kAwaitMoves, {}},
+                                           {sql::kByIndex, {}},
                                            {sql::kReadHead, id},
                                            {sql::kNewHashes, since}}));
-    ASSIGN_OR_RETURN(const Head head, ParseHead(results[1]));
-    row = results[1][0];
-    ASSIGN_OR_RETURN(caught, CatchUp(transaction, known, head, results[2][0]));
+    ASSIGN_OR_RETURN(const Head head, ParseHead(results[2]));
+    row = results[2][0];
+    ASSIGN_OR_RETURN(caught, CatchUp(transaction, known, head, results[3][0]));
     return absl::OkStatus();
   }));
   if (row->Int(3) != 0) frozen_ = true;
@@ -469,23 +472,26 @@ absl::Status PostgresLogStore::Insert(Transaction& transaction, const Batch& bat
 absl::StatusOr<bool> PostgresLogStore::IsCommitted(const Attempt& attempt) const {
   const uint64_t begin = attempt.before.edge->size();
   const uint64_t end = attempt.after.edge->size();
-  std::optional<bool> committed;
-  const absl::Status status = database_.InTransaction(
+  bool committed = false;
+  // It commits, though all it did was to lock: what it has seen is then where OK has to mean that it
+  // is, on a synchronous replica too.
+  RETURN_IF_ERROR(database_.InTransaction(
       [&](Transaction& transaction) -> absl::Status {
         const std::array<Value, 1> id = {log_id_};
-        const std::array<Value, 3> range = {log_id_, begin, end};
+        // Another ledger may have got the same entries, and their indexes, instead.
+        const std::array<Value, 4> range = {log_id_, begin, end, attempt.after.last_timestamp};
         // The lock is free once the server is done with the transaction whose end was not heard of.
         ASSIGN_OR_RETURN(const std::vector<Rows> results,
                          transaction.Pipeline({{sql::kByIndex, {}},
                                                {sql::kDurably, {}},
                                                {sql::kLockHead, id},
-                                               {sql::kEntryHashes, range}}));
-        committed = results[3][0].Bytes(0) == HashesAsBytes(attempt.fresh_hashes);
-        return absl::CancelledError("there is nothing to commit");
+                                               {sql::kHashesAppendedAt, range}}));
+        const Row& found = results[3][0];
+        committed = !found.IsNull(0) && found.Bytes(0) == HashesAsBytes(attempt.fresh_hashes);
+        return absl::OkStatus();
       },
-      storage::Isolation::kReadCommitted);
-  if (!committed.has_value()) return status;
-  return *committed;
+      storage::Isolation::kReadCommitted));
+  return committed;
 }
 
 absl::Status PostgresLogStore::Freeze() {
@@ -513,7 +519,8 @@ absl::Status PostgresLogStore::Publish(const TreeHead& head, absl::string_view c
                                                {sql::kDurably, {}},
                                                {sql::kPublish, publish},
                                                {sql::kReadHead, id}}));
-        RETURN_IF_ERROR(ParseHead(results[3]).status());
+        ASSIGN_OR_RETURN(const Head now, ParseHead(results[3]));
+        if (now.tree.size < head.size) return OlderCopy(now, head.size);
         row = results[3][0];
         return absl::OkStatus();
       },
@@ -546,8 +553,10 @@ absl::StatusOr<Rows> PostgresLogStore::ReadImmutable(absl::string_view statement
     const absl::Status status = database_.InSnapshot(
         [&](Transaction& transaction) -> absl::Status {
           ASSIGN_OR_RETURN(std::vector<Rows> results,
-                           transaction.Pipeline({{sql::kByIndex, {}}, {statement, params}}));
-          rows = std::move(results[1]);
+                           transaction.Pipeline({{sql::kAwaitMoves, {}},
+                                                 {sql::kByIndex, {}},
+                                                 {statement, params}}));
+          rows = std::move(results[2]);
           return absl::OkStatus();
         },
         freshness);

@@ -129,6 +129,8 @@ class PostgresLogStore : public LogStore {
   absl::StatusOr<Bundle> LoadEntries(uint64_t begin, uint32_t count) const;
   std::shared_ptr<const Edge> integrated() const;
   absl::Status Damaged(absl::string_view what) const;
+  // What the database says is `head`, where it had `size` entries before.
+  absl::Status OlderCopy(const Head& head, uint64_t size) const;
 
   const Options options_;
   storage::Database& database_;

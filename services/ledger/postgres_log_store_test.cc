@@ -330,6 +330,131 @@ TEST_CASE("A store does not go on from an older copy of its database, or from an
   CHECK_THAT(store->Integrate(), StatusIs(StatusCode::kDataLoss));
 }
 
+TEST_CASE("An older copy of the database takes no checkpoint of what it lacks") {
+  const TestLog log;
+  auto store = log.Open();
+  const TreeHead early = Grow(store.get(), {"a", "b"});
+  const TreeHead head = Grow(store.get(), {"c"});
+  RequireOk(store->Publish(early, "early", kTime));
+  log.Execute(absl::StrCat("UPDATE ledger_logs SET size = 2, root = '\\x",
+                           base::HexEncode(base::AsBytes(early.root)), "'"));
+  CHECK_THAT(store->Publish(head, "newer", kTime), StatusIs(StatusCode::kDataLoss, "older copy"));
+  CHECK(log.Execute("SELECT convert_from(checkpoint, 'UTF8') FROM ledger_logs") == "early");
+  CHECK(*store->PublishedCheckpoint() == "early");
+}
+
+// How many connections to the log's database wait, for what pg_stat_activity calls `event`.
+int Waiting(const TestLog& log, const std::string& event) {
+  return std::stoi(log.Execute(absl::StrCat(
+      "SELECT count(*)::text FROM pg_stat_activity WHERE datname = '", log.name,
+      "' AND wait_event = '", event, "'")));
+}
+
+// While it exists, transactions that come to where `stop()` is called wait there.
+class Stopped {
+ public:
+  explicit Stopped(const TestLog& log) : database_(Connect(log.url)) {
+    holder_ = std::thread([this] {
+      RequireOk(database_->InSnapshot([this](storage::Transaction& snapshot) -> absl::Status {
+        RequireOk(snapshot.Query("SELECT pg_advisory_xact_lock(1)"));
+        held_ = true;
+        held_.notify_all();
+        release_.wait(false);
+        return absl::OkStatus();
+      }));
+    });
+    held_.wait(false);
+  }
+  ~Stopped() {
+    release_ = true;
+    release_.notify_all();
+    holder_.join();
+  }
+
+  static std::string Function(const std::string& returns) {
+    return absl::StrCat("CREATE FUNCTION stop() RETURNS ", returns, " LANGUAGE plpgsql AS ",
+                        "'BEGIN PERFORM pg_advisory_xact_lock_shared(1); ",
+                        returns == "trigger" ? "RETURN NULL; " : "", "END'");
+  }
+
+ private:
+  const std::shared_ptr<storage::Database> database_;
+  std::atomic<bool> held_{false};
+  std::atomic<bool> release_{false};
+  std::thread holder_;
+};
+
+TEST_CASE("Readers that wait while a month moves then find all that it holds") {
+  const TestLog log;
+  base::ManualClock clock(absl::FromCivil(absl::CivilMonth(2022, 1), absl::UTCTimeZone()));
+  storage::DatabaseOptions patient;
+  patient.busy_timeout = absl::Minutes(1);
+  PostgresLogStore::Options options = OptionsFor(Connect(log.url, patient));
+  options.clock = &clock;
+  auto store = RequireOk(PostgresLogStore::Open(options));
+  const TreeHead head = Grow(store.get(), merkle::NumberedEntries(300));
+  // The mover stops when it has dropped the old table.
+  log.Execute(Stopped::Function("event_trigger"));
+  log.Execute("CREATE EVENT TRIGGER stop ON sql_drop EXECUTE FUNCTION stop()");
+
+  absl::Status moved;
+  absl::StatusOr<std::optional<uint64_t>> found;
+  absl::StatusOr<SharedBytes> bundle;
+  absl::StatusOr<std::unique_ptr<PostgresLogStore>> opened;
+  std::vector<std::thread> threads;
+  {
+    const Stopped stopped(log);
+    const Tablespaces places{.cold = NewTablespace("cold_read")};
+    threads.emplace_back([&, places] {
+      moved = MovePartitions(*options.database, places, clock.Now() + absl::Hours(24 * 125));
+    });
+    CHECK(Eventually([&] { return Waiting(log, "advisory") == 1; }));
+    threads.emplace_back([&] { found = store->Find(merkle::LeafHash("7")); });
+    threads.emplace_back([&] { bundle = store->ReadEntryBundle(0, 256); });
+    threads.emplace_back([&] { opened = PostgresLogStore::Open(options); });
+    CHECK(Eventually([&] { return Waiting(log, "relation") == 3; }));
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK_THAT(moved, IsOk());
+  CHECK(RequireOk(std::move(found)) == 7u);
+  CHECK_THAT(bundle, IsOk());
+  CHECK(RequireOk(RequireOk(std::move(opened))->Integrate()) == head);
+}
+
+TEST_CASE("Entries that another ledger committed are not taken for those of a lost commit") {
+  const TestLog log;
+  storage::DatabaseOptions patient;
+  patient.busy_timeout = absl::Minutes(1);
+  auto first = RequireOk(PostgresLogStore::Open(OptionsFor(Connect(log.url, patient))));
+  auto second = RequireOk(PostgresLogStore::Open(OptionsFor(Connect(log.url, patient))));
+  log.Execute(Stopped::Function("trigger"));
+  log.Execute(
+      "CREATE CONSTRAINT TRIGGER stop AFTER UPDATE ON ledger_logs "
+      "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION stop()");
+  absl::StatusOr<Placements> lost;
+  absl::StatusOr<Placements> kept;
+  std::vector<std::thread> threads;
+  {
+    const Stopped stopped(log);
+    threads.emplace_back([&] { lost = Sequence(first.get(), {"same"}); });
+    CHECK(Eventually([&] { return Waiting(log, "advisory") == 1; }));
+    threads.emplace_back([&] { kept = Sequence(second.get(), {"same"}); });
+    CHECK(Eventually([&] { return Waiting(log, "transactionid") == 1; }));
+    // The second gets the head that the first held when its connection was cut.
+    log.Execute(
+        "SELECT count(pg_terminate_backend(pid))::text FROM pg_stat_activity "
+        "WHERE query = 'COMMIT' AND wait_event = 'advisory'");
+    CHECK(Eventually([&] {
+      return Waiting(log, "advisory") == 1 && Waiting(log, "transactionid") == 1;
+    }));
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK_FALSE(RequireOk(kept)[0].duplicate);
+  CHECK(RequireOk(lost)[0].duplicate);
+  CHECK(RequireOk(lost)[0].index == 0);
+  CHECK(RequireOk(first->Integrate()).size == 1);
+}
+
 TEST_CASE("Connections that are cut at any time cost nobody an entry") {
   const TestLog log;
   auto store = log.Open();
@@ -387,25 +512,35 @@ class CommitsHeldBack {
   }
 };
 
-TEST_CASE("A commit that happened though nobody heard of it is found") {
+TEST_CASE("A commit that happened though nobody heard of it is found, and waits for replicas") {
   const TestLog log;
   auto store = log.Open();
   const TreeHead head = Grow(store.get(), {"a"});
   absl::StatusOr<Placements> placements;
   std::atomic<bool> answered{false};
+  std::thread caller;
   {
     const CommitsHeldBack held;
-    std::thread caller([&] {
+    caller = std::thread([&] {
       placements = Sequence(store.get(), {"b", "c", "b", "a"});
       answered = true;
     });
-    // Until the commit waits, and then until its caller has noticed that its connection is gone.
+    std::string cut;
     CHECK(Eventually([&] {
-      return answered || log.Execute("SELECT count(pg_terminate_backend(pid))::text "
-                                     "FROM pg_stat_activity WHERE wait_event = 'SyncRep'") != "0";
+      cut = log.Execute("SELECT COALESCE(min(pid), 0)::text FROM pg_stat_activity "
+                        "WHERE wait_event = 'SyncRep'");
+      return cut != "0";
     }));
-    caller.join();
+    log.Execute(absl::StrCat("SELECT pg_terminate_backend(", cut, ")::text"));
+    // Whoever looks whether it happened waits as it did.
+    CHECK(Eventually([&] {
+      return answered || log.Execute(absl::StrCat("SELECT count(*)::text FROM pg_stat_activity "
+                                                  "WHERE wait_event = 'SyncRep' AND pid <> ",
+                                                  cut)) == "1";
+    }));
+    CHECK_FALSE(answered);
   }
+  caller.join();
   RequireOk(placements.status());
   CHECK((*placements)[0].index == 1);
   CHECK_FALSE((*placements)[0].duplicate);
@@ -467,6 +602,8 @@ TEST_CASE("Look-ups go by an index, whatever the statistics and however plans ar
       {"new_hashes", std::string(sql::kNewHashes), "BIGINT, BIGINT, BIGINT, BIGINT",
        "1, 99000, 1769904000000000, 65537"},
       {"entry_hashes", std::string(sql::kEntryHashes), "BIGINT, BIGINT, BIGINT", "1, 768, 1000"},
+      {"appended", std::string(sql::kHashesAppendedAt), "BIGINT, BIGINT, BIGINT, BIGINT",
+       "1, 99000, 99010, 1769904000000000"},
       {"entries", std::string(sql::kReadEntries), "BIGINT, BIGINT, BIGINT", "1, 768, 1024"},
       {"roots", std::string(sql::kTileRoots), "BIGINT, BIGINT, BIGINT, BIGINT", "1, 0, 512, 700"},
       {"tile", std::string(sql::kReadTile), "BIGINT, BIGINT, BIGINT", "1, 0, 17"},

@@ -6,7 +6,12 @@
 
 namespace countersign::ledger::sql {
 
-// Stands first in every transaction. All look-ups go by an index, whatever the statistics say: a
+// Stands first in every snapshot that reads entries, even before kByIndex: LOCK alone takes no
+// snapshot. One that was taken before it had waited for a month that moves would show neither the
+// table that was dropped nor the rows of the one in its place.
+inline constexpr absl::string_view kAwaitMoves = "LOCK TABLE ledger_entries IN ACCESS SHARE MODE";
+
+// Stands before all look-ups of a transaction. All look-ups go by an index, whatever the statistics say: a
 // partition that was empty when they were gathered would be read from end to end, and plans that
 // are kept would go on doing it.
 inline constexpr absl::string_view kByIndex =
@@ -49,7 +54,7 @@ inline constexpr absl::string_view kMoveHead =
 
 inline constexpr absl::string_view kPublish =
     "UPDATE ledger_logs SET published_size = $2, publish_time = $3, checkpoint = $4 "
-    "WHERE log_id = $1 AND published_size <= $2";
+    "WHERE log_id = $1 AND published_size <= $2 AND size >= $2";
 
 inline constexpr absl::string_view kFreeze = "UPDATE ledger_logs SET frozen = 1 WHERE log_id = $1";
 
@@ -64,6 +69,11 @@ inline constexpr absl::string_view kNewHashes =
 inline constexpr absl::string_view kEntryHashes =
     "SELECT string_agg(entry_hash, ''::BYTEA ORDER BY sequence_number) FROM ledger_entries "
     "WHERE log_id = $1 AND sequence_number >= $2 AND sequence_number < $3";
+
+// The same, of those that were appended at $4.
+inline constexpr absl::string_view kHashesAppendedAt =
+    "SELECT string_agg(entry_hash, ''::BYTEA ORDER BY sequence_number) FROM ledger_entries "
+    "WHERE log_id = $1 AND sequence_number >= $2 AND sequence_number < $3 AND timestamp = $4";
 
 // The entries from index $2 up to $3.
 inline constexpr absl::string_view kReadEntries =
