@@ -128,10 +128,12 @@ absl::StatusOr<std::unique_ptr<tlog::Follower>> OpenFollower(const TailOptions& 
   return std::make_unique<tlog::Follower>(std::move(follower), *std::move(cursor));
 }
 
-// One look at the log: everything that is new is printed.
-absl::Status Look(tlog::Follower* follower, Printer* printer, uint64_t skip_all_but) {
+// One look at the log: everything that is new is printed, the first time only the last
+// `*skip_all_but` of it. No later look skips any, lest it skip what this one failed to print.
+absl::Status Look(tlog::Follower* follower, Printer* printer, uint64_t* skip_all_but) {
   ASSIGN_OR_RETURN(const uint64_t size, follower->Advance());
-  if (size > skip_all_but) follower->SkipTo(std::max(follower->next(), size - skip_all_but));
+  if (size > *skip_all_but) follower->SkipTo(std::max(follower->next(), size - *skip_all_but));
+  *skip_all_but = UINT64_MAX;
   const absl::Status status = follower->Deliver(
       [&](const tlog::EntryBatch& batch) { return printer->Print(batch); });
   // What was printed stays printed, whatever came then.
@@ -157,10 +159,9 @@ int Tail(Context& context, const TailOptions& options) {
   Printer printer(&context, options.cursor);
   std::string last_trouble;
   while (true) {
-    const absl::Status status = Look(follower->get(), &printer, skip_all_but);
+    const absl::Status status = Look(follower->get(), &printer, &skip_all_but);
     if (absl::IsCancelled(status)) return kExitOk;
     if (status.ok()) {
-      skip_all_but = UINT64_MAX;
       last_trouble.clear();
     } else if (!options.follow || !MayPass(status)) {
       return FailReading(context, status);

@@ -50,6 +50,11 @@ class ModelLedger : public pb::LedgerService::Service {
     base::MutexLock lock(&mutex_);
     files_ = std::move(files);
   }
+  // Whoever asks for that file is told to come later.
+  void Withhold(const std::string& path) {
+    base::MutexLock lock(&mutex_);
+    withheld_ = path;
+  }
 
   grpc::Status ListLogs(grpc::ServerContext*, const pb::ListLogsRequest*,
                         pb::ListLogsResponse* response) override {
@@ -82,6 +87,7 @@ class ModelLedger : public pb::LedgerService::Service {
  private:
   grpc::Status Get(const std::string& path, std::string* bytes) {
     base::MutexLock lock(&mutex_);
+    if (path == withheld_) return grpc::Status(grpc::StatusCode::UNAVAILABLE, "not now");
     const auto found = files_.find(path);
     if (found == files_.end()) return grpc::Status(grpc::StatusCode::NOT_FOUND, path);
     *bytes = found->second;
@@ -91,6 +97,7 @@ class ModelLedger : public pb::LedgerService::Service {
   const ModelLog* log_;
   base::Mutex mutex_;
   Files files_ ABSL_GUARDED_BY(mutex_);
+  std::string withheld_ ABSL_GUARDED_BY(mutex_);
 };
 
 struct Result {
@@ -121,6 +128,20 @@ class LeavingReader : public std::streambuf {
   int left_;
   std::string text_;
   std::atomic<int> lines_{0};
+};
+
+// Tells that something was written.
+class TroubleListener : public std::streambuf {
+ public:
+  bool written() const { return written_; }
+
+ private:
+  int_type overflow(int_type c) override {
+    written_ = true;
+    return c;
+  }
+
+  std::atomic<bool> written_{false};
 };
 
 // A log of 1,000 entries, a ledger that serves it, and a user's folder.
@@ -363,6 +384,24 @@ TEST_CASE("tail prints the last entries, those from a place on, and those behind
   suite.ledger.Publish(1000);
   CHECK(TailedEntries(suite.Run(tail).out, 700) == Entries(suite.log, 700, 1000));
   CHECK(suite.Run(tail).out.empty());
+}
+
+TEST_CASE("tail -n skips once, and nothing after a look that failed") {
+  Suite suite;
+  suite.ledger.Withhold("tile/entries/002.p/188");
+  LeavingReader reader(100);
+  std::ostream out(&reader);
+  TroubleListener trouble;
+  std::ostream err(&trouble);
+  std::thread tail([&] {
+    RunCli(suite.Arguments({"tail", "-n", "3", "--json", "--follow", "--interval", "0.01"}),
+           Output(out, err, false));
+  });
+  // The entries cannot be read at first, and the log has grown by when they can.
+  CHECK(testing::Eventually([&] { return trouble.written(); }));
+  suite.ledger.Publish(1000);
+  tail.join();
+  CHECK(TailedEntries(reader.text(), 697) == Entries(suite.log, 697, 797));
 }
 
 TEST_CASE("tail shows what an entry signs, its text, or how long it is") {
