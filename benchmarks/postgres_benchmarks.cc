@@ -38,9 +38,11 @@ std::string FreshEntry() {
   return entry;
 }
 
-// Durable as it comes; room for the log that a measurement makes.
-absl::StatusOr<std::unique_ptr<testing::PostgresServer>> StartDatabase() {
-  return testing::PostgresServer::Start({.settings = absl::StrSplit(kSettings, ", ")});
+// Durable as it comes, on the disk to measure; room for the log that a measurement makes.
+absl::StatusOr<std::unique_ptr<testing::PostgresServer>> StartDatabase(
+    const Environment& environment) {
+  return testing::PostgresServer::Start(
+      {.data_folder = environment.work(), .settings = absl::StrSplit(kSettings, ", ")});
 }
 
 // Synchronisations of the write-ahead log so far.
@@ -61,7 +63,7 @@ struct Measured {
 
 // Batches by `ledgers` processes that share one log, named after `run`.
 absl::StatusOr<Measured> RunLedgers(Environment& environment, const std::string& run, int ledgers) {
-  ASSIGN_OR_RETURN(const auto server, StartDatabase());
+  ASSIGN_OR_RETURN(const auto server, StartDatabase(environment));
   std::vector<std::string> names;
   std::vector<std::shared_ptr<grpc::Channel>> channels;
   for (int i = 0; i < ledgers; ++i) {
@@ -103,9 +105,9 @@ absl::StatusOr<Measured> RunLedgers(Environment& environment, const std::string&
 }
 
 // Rows a second of binary COPY into a table like that of the entries, committed every 8,192.
-absl::StatusOr<double> CopyRate(absl::Duration length) {
+absl::StatusOr<double> CopyRate(const Environment& environment) {
   constexpr int kRows = kInFlight * kBatch;
-  ASSIGN_OR_RETURN(const auto server, StartDatabase());
+  ASSIGN_OR_RETURN(const auto server, StartDatabase(environment));
   ASSIGN_OR_RETURN(const auto database, storage::Database::Open(server->Url()));
   RETURN_IF_ERROR(database->InTransaction([](storage::Transaction& transaction) {
     return transaction.RunScript(
@@ -120,7 +122,7 @@ absl::StatusOr<double> CopyRate(absl::Duration length) {
                                             "entry"};
   uint64_t copied = 0;
   absl::Duration taken;
-  while (taken < length) {
+  while (taken < environment.length()) {
     std::vector<storage::Row> rows;
     rows.reserve(kRows);
     for (int i = 0; i < kRows; ++i) {
@@ -155,7 +157,7 @@ absl::StatusOr<Result> AppendOne(Environment& environment) {
   ASSIGN_OR_RETURN(const Measured measured, RunLedgers(environment, "postgres", 1));
   Result result = Report("ledger-append-postgres", measured);
   result.baseline = "binary COPY";
-  ASSIGN_OR_RETURN(result.baseline_value, CopyRate(environment.length()));
+  ASSIGN_OR_RETURN(result.baseline_value, CopyRate(environment));
   return result;
 }
 

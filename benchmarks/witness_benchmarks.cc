@@ -116,7 +116,8 @@ absl::StatusOr<Result> Cosign(Environment& environment) {
 
 // Two replicas, to which each log turns in turn.
 absl::StatusOr<Result> CosignPostgres(Environment& environment) {
-  ASSIGN_OR_RETURN(const auto server, testing::PostgresServer::Start());
+  ASSIGN_OR_RETURN(const auto server,
+                   testing::PostgresServer::Start({.data_folder = environment.work()}));
   ASSIGN_OR_RETURN(const auto logs, MakeLogs());
   std::vector<std::string> urls;
   for (const char* replica : {"cosign-replica-1", "cosign-replica-2"}) {

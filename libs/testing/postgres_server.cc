@@ -73,27 +73,33 @@ int FreePort() {
 absl::StatusOr<std::unique_ptr<PostgresServer>> PostgresServer::Make(
     PostgresServerOptions options) {
   ASSIGN_OR_RETURN(std::string binaries, FindBinaries());
-  // Not below $TEST_TMPDIR: that is too deep for a Unix socket, and closed to other users.
-  std::string folder = "/tmp/countersign-pg.XXXXXX";
-  if (mkdtemp(folder.data()) == nullptr) return base::ErrnoStatus(errno, "mkdtemp in /tmp");
-  const bool tcp = options.tcp;
   std::unique_ptr<PostgresServer> server(
-      new PostgresServer(std::move(options), std::move(binaries), std::move(folder)));
-  if (geteuid() == 0) {
-    ASSIGN_OR_RETURN(const passwd* user, Unprivileged());
-    if (chown(server->folder_.c_str(), user->pw_uid, user->pw_gid) != 0) {
-      return base::ErrnoStatus(errno, absl::StrCat("chown ", server->folder_));
-    }
+      new PostgresServer(std::move(options), std::move(binaries)));
+  const PostgresServerOptions& chosen = server->options_;
+  // Not below $TEST_TMPDIR: that is too deep for a Unix socket, and closed to other users.
+  ASSIGN_OR_RETURN(server->folder_, MakeFolder("/tmp/countersign-pg.XXXXXX"));
+  server->data_parent_ = server->folder_;
+  if (!chosen.data_folder.empty()) {
+    const std::string parent = std::filesystem::absolute(chosen.data_folder).string();
+    ASSIGN_OR_RETURN(server->data_parent_, MakeFolder(parent + "/pg.XXXXXX"));
   }
-  if (tcp) server->tcp_port_ = FreePort();
+  if (chosen.tcp) server->tcp_port_ = FreePort();
   return server;
+}
+
+absl::StatusOr<std::string> PostgresServer::MakeFolder(std::string name) {
+  if (mkdtemp(name.data()) == nullptr) return base::ErrnoStatus(errno, absl::StrCat("make ", name));
+  if (geteuid() != 0) return name;
+  ASSIGN_OR_RETURN(const passwd* user, Unprivileged());
+  if (chown(name.c_str(), user->pw_uid, user->pw_gid) == 0) return name;
+  return base::ErrnoStatus(errno, absl::StrCat("chown ", name));
 }
 
 absl::StatusOr<std::unique_ptr<PostgresServer>> PostgresServer::Start(
     PostgresServerOptions options) {
   ASSIGN_OR_RETURN(std::unique_ptr<PostgresServer> server, Make(std::move(options)));
   RETURN_IF_ERROR(server->RunToEnd(
-      "initdb", {"--pgdata=data", "--no-sync", "--auth=trust", "--username=postgres",
+      "initdb", {"--pgdata=" + server->data(), "--no-sync", "--auth=trust", "--username=postgres",
                  "--encoding=UTF8", "--locale=C", "--no-instructions"}));
   RETURN_IF_ERROR(server->StartAgain());
   RETURN_IF_ERROR(server->CreateDatabase("test").status());
@@ -104,7 +110,9 @@ PostgresServer::~PostgresServer() {
   Stop(PostgresShutdown::kImmediate).IgnoreError();
   process_.reset();
   std::error_code ignored;
-  std::filesystem::remove_all(folder_, ignored);
+  for (const std::string& folder : {data_parent_, folder_}) {
+    if (!folder.empty()) std::filesystem::remove_all(folder, ignored);
+  }
 }
 
 std::string PostgresServer::Url(absl::string_view database) const {
@@ -126,6 +134,10 @@ absl::StatusOr<std::unique_ptr<runtime::Subprocess>> PostgresServer::Launch(
     ASSIGN_OR_RETURN(const passwd* user, Unprivileged());
     chain.insert(chain.end(), {absl::StrCat("--reuid=", user->pw_uid),
                                absl::StrCat("--regid=", user->pw_gid), "--clear-groups"});
+    // The folders above the data may be closed to that user, as root's home is.
+    if (!options_.data_folder.empty()) {
+      chain.insert(chain.end(), {"--inh-caps=+dac_override", "--ambient-caps=+dac_override"});
+    }
   }
   chain.push_back("--");
   chain.push_back(absl::StrCat(binaries_, "/", program));
@@ -154,13 +166,13 @@ absl::Status PostgresServer::StartAgain() {
       // synchronised in one call, not one by one.
       "wal_retrieve_retry_interval=50ms", "recovery_init_sync_method=syncfs"};
   settings.insert(settings.end(), options_.settings.begin(), options_.settings.end());
-  std::vector<std::string> args = {"-D", "data"};
+  std::vector<std::string> args = {"-D", data()};
   for (const std::string& setting : settings) args.insert(args.end(), {"-c", setting});
   ASSIGN_OR_RETURN(process_, Launch("postgres", std::move(args)));
   const std::string url = Url("postgres");
   // Its own note is asked first: each connection that it refuses costs it a process.
   const auto ready = [&] {
-    const std::string note = base::ReadFile(folder_ + "/data/postmaster.pid").value_or("");
+    const std::string note = base::ReadFile(data() + "/postmaster.pid").value_or("");
     return (absl::StrContains(note, "\nready") || absl::StrContains(note, "\nstandby")) &&
            PQping(url.c_str()) == PQPING_OK;
   };
@@ -215,7 +227,7 @@ absl::Status PostgresServer::TerminateConnections() {
 absl::StatusOr<std::unique_ptr<PostgresServer>> PostgresServer::StartReplica() {
   ASSIGN_OR_RETURN(std::unique_ptr<PostgresServer> replica, Make(options_));
   RETURN_IF_ERROR(replica->RunToEnd(
-      "pg_basebackup", {"--pgdata=data", "--write-recovery-conf", "--checkpoint=fast", "--no-sync",
+      "pg_basebackup", {"--pgdata=" + replica->data(), "--write-recovery-conf", "--checkpoint=fast", "--no-sync",
                         "--no-password", absl::StrCat("--dbname=", Url("postgres"))}));
   RETURN_IF_ERROR(replica->StartAgain());
   return replica;

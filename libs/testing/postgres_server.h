@@ -17,6 +17,9 @@ namespace countersign::testing {
 struct PostgresServerOptions {
   // Listens on a free port of 127.0.0.1 too, for a test that puts a proxy between.
   bool tcp = false;
+  // Where the data goes, in a folder of its own that is removed in the end: the disk to measure.
+  // /tmp when empty.
+  std::string data_folder;
   // Added to the server's: "max_connections=20".
   std::vector<std::string> settings;
 };
@@ -25,7 +28,7 @@ struct PostgresServerOptions {
 // as a crash, and the next start recovers from the write-ahead log.
 enum class PostgresShutdown { kFast, kImmediate };
 
-// Its folder lies in /tmp and goes with it; the server dies with the thread that started it.
+// Its folders go with it, that of socket and log lies in /tmp; the server dies with the thread that started it.
 // PostgreSQL refuses to run as root, so under root it runs as the user postgres or nobody.
 // Not thread-safe, except Url, SocketFolder and Execute.
 class PostgresServer {
@@ -71,12 +74,13 @@ class PostgresServer {
   std::string log() const;
 
  private:
-  PostgresServer(PostgresServerOptions options, std::string binaries, std::string folder)
-      : options_(std::move(options)),
-        binaries_(std::move(binaries)),
-        folder_(std::move(folder)) {}
+  PostgresServer(PostgresServerOptions options, std::string binaries)
+      : options_(std::move(options)), binaries_(std::move(binaries)) {}
 
   static absl::StatusOr<std::unique_ptr<PostgresServer>> Make(PostgresServerOptions options);
+  // A folder that the server's user may write in; `name` ends in XXXXXX.
+  static absl::StatusOr<std::string> MakeFolder(std::string name);
+  std::string data() const { return data_parent_ + "/data"; }
   // A program of PostgreSQL's, started as a user who is not root.
   absl::StatusOr<std::unique_ptr<runtime::Subprocess>> Launch(absl::string_view program,
                                                               std::vector<std::string> args) const;
@@ -84,7 +88,8 @@ class PostgresServer {
 
   const PostgresServerOptions options_;
   const std::string binaries_;
-  const std::string folder_;
+  std::string folder_;
+  std::string data_parent_;
   int tcp_port_ = 0;
   std::unique_ptr<runtime::Subprocess> process_;
 };
