@@ -22,10 +22,15 @@ fail() {
 trap 'fail "line $LINENO: $BASH_COMMAND"' ERR
 
 # A suite under `countersign up` stops its own on TERM; so does every service. Peers hold nothing that
-# anybody will read.
+# anybody will read. What has not ended in ten seconds is killed.
 end_all() {
-  local name
-  for name in "${!pid_of[@]}"; do kill -TERM "${pid_of[$name]}" 2> /dev/null || true; done
+  local pid end=$((SECONDS + 10))
+  for pid in "${pid_of[@]}"; do kill -TERM "$pid" 2> /dev/null || true; done
+  for pid in "${pid_of[@]}"; do
+    while kill -0 "$pid" 2> /dev/null && [ $SECONDS -lt $end ]; do sleep 0.05; done
+    kill -KILL "$pid" 2> /dev/null || true
+    wait "$pid" 2> /dev/null || true
+  done
 }
 trap end_all EXIT
 
@@ -103,6 +108,9 @@ start_peer() {
       port_of[$name]=$port
       return
     fi
+    kill -KILL "${pid_of[$name]}" 2> /dev/null || true
+    wait "${pid_of[$name]}" 2> /dev/null || true
+    unset "pid_of[$name]"
     grep -q 'listen' "$work/$name.log" || break
   done
   fail "$name did not start"
