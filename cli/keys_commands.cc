@@ -1,6 +1,5 @@
 #include <unistd.h>
 
-#include <functional>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -11,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
+#include "cli/command_group.h"
 #include "cli/commands.h"
 #include "cli/names.h"
 #include "cli/sign_client.h"
@@ -217,20 +217,6 @@ absl::Status ShowPublicKey(Context& context, const KeyOptions& options) {
   return absl::OkStatus();
 }
 
-using Handler = std::function<absl::Status(Context&, const KeyOptions&)>;
-
-CLI::App* AddCommand(CLI::App& group, Context& context, const std::shared_ptr<KeyOptions>& options,
-                     const char* name, const char* help, Handler handler) {
-  CLI::App* command = group.add_subcommand(name, help);
-  command->callback([&context, options, handler] {
-    context.action = [&context, options, handler] {
-      const absl::Status status = handler(context, *options);
-      return status.ok() ? kExitOk : context.Fail(status);
-    };
-  });
-  return command;
-}
-
 }  // namespace
 
 void AddKeysCommands(CLI::App& app, Context& context) {
@@ -246,7 +232,7 @@ void AddKeysCommands(CLI::App& app, Context& context) {
         ->check(CLI::PositiveNumber);
   };
 
-  CLI::App* create = AddCommand(*group, context, options, "create", "Make a key", Create);
+  CLI::App* create = AddGroupCommand(*group, context, options, "create", "Make a key", Create);
   add_name(create);
   create->add_option("--algorithm", options->algorithm, "What the key does, and how")
       ->check(CLI::IsMember(KeyAlgorithmNames()))
@@ -256,13 +242,13 @@ void AddKeysCommands(CLI::App& app, Context& context) {
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 
-  AddCommand(*group, context, options, "list", "List the tenant's keys",
+  AddGroupCommand(*group, context, options, "list", "List the tenant's keys",
              [](Context& c, const KeyOptions&) { return List(c); });
-  add_name(AddCommand(*group, context, options, "get", "Show a key and its versions", Get));
-  add_name(AddCommand(*group, context, options, "rotate",
+  add_name(AddGroupCommand(*group, context, options, "get", "Show a key and its versions", Get));
+  add_name(AddGroupCommand(*group, context, options, "rotate",
                       "Make a new version, which signs from now on", Rotate));
 
-  CLI::App* disable = AddCommand(*group, context, options, "disable",
+  CLI::App* disable = AddGroupCommand(*group, context, options, "disable",
                                  "Stop a version's use until it is enabled again",
                                  [](Context& c, const KeyOptions& o) {
                                    return ChangeVersion(c, o, "Disabled", &Stub::DisableKeyVersion);
@@ -270,18 +256,18 @@ void AddKeysCommands(CLI::App& app, Context& context) {
   add_name(disable);
   add_version(disable);
   CLI::App* enable =
-      AddCommand(*group, context, options, "enable", "Allow a disabled version again",
+      AddGroupCommand(*group, context, options, "enable", "Allow a disabled version again",
                  [](Context& c, const KeyOptions& o) {
                    return ChangeVersion(c, o, "Enabled", &Stub::EnableKeyVersion);
                  });
   add_name(enable);
   add_version(enable);
-  CLI::App* destroy = AddCommand(*group, context, options, "destroy",
+  CLI::App* destroy = AddGroupCommand(*group, context, options, "destroy",
                                  "Erase a version's private key for good", Destroy);
   add_name(destroy);
   add_version(destroy);
   destroy->add_flag("--yes", options->yes, "Do not ask");
-  CLI::App* public_key = AddCommand(*group, context, options, "public-key",
+  CLI::App* public_key = AddGroupCommand(*group, context, options, "public-key",
                                     "Print the public key as PEM", ShowPublicKey);
   add_name(public_key);
   add_version(public_key);

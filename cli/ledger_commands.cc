@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -8,6 +7,7 @@
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "cli/command_group.h"
 #include "cli/commands.h"
 #include "cli/ledger_client.h"
 #include "cli/ledger_tlog_commands.h"
@@ -228,19 +228,11 @@ absl::Status Info(Context& context, const LedgerOptions& options) {
   return absl::OkStatus();
 }
 
-using Handler = std::function<absl::Status(Context&, const LedgerOptions&)>;
-
 CLI::App* AddCommand(CLI::App& group, Context& context,
                      const std::shared_ptr<LedgerOptions>& options, const char* name,
-                     const char* help, Handler handler) {
-  CLI::App* command = group.add_subcommand(name, help);
+                     const char* help, absl::Status (*handler)(Context&, const LedgerOptions&)) {
+  CLI::App* command = AddGroupCommand(group, context, options, name, help, handler);
   command->add_option("--log", options->log, "Log: its short or full resource name");
-  command->callback([&context, options, handler] {
-    context.action = [&context, options, handler] {
-      const absl::Status status = handler(context, *options);
-      return status.ok() ? kExitOk : context.Fail(status);
-    };
-  });
   return command;
 }
 

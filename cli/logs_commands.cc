@@ -1,12 +1,12 @@
 #include <grpcpp/channel.h>
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
+#include "cli/command_group.h"
 #include "cli/commands.h"
 #include "cli/ledger_client.h"
 #include "countersign/witness/v1/witness.grpc.pb.h"
@@ -130,28 +130,14 @@ absl::Status Freeze(Context& context, const LogsOptions& options) {
   return absl::OkStatus();
 }
 
-using Handler = std::function<absl::Status(Context&, const LogsOptions&)>;
-
-CLI::App* AddCommand(CLI::App& group, Context& context, const std::shared_ptr<LogsOptions>& options,
-                     const char* name, const char* help, Handler handler) {
-  CLI::App* command = group.add_subcommand(name, help);
-  command->callback([&context, options, handler] {
-    context.action = [&context, options, handler] {
-      const absl::Status status = handler(context, *options);
-      return status.ok() ? kExitOk : context.Fail(status);
-    };
-  });
-  return command;
-}
-
 }  // namespace
 
 void AddLogsCommands(CLI::App& app, Context& context) {
   CLI::App* group = app.add_subcommand("logs", "Make, list and freeze logs");
   group->require_subcommand(1);
   const auto options = std::make_shared<LogsOptions>();
-  AddCommand(*group, context, options, "list", "List the tenant's logs", List);
-  CLI::App* create = AddCommand(*group, context, options, "create",
+  AddGroupCommand(*group, context, options, "list", "List the tenant's logs", List);
+  CLI::App* create = AddGroupCommand(*group, context, options, "create",
                                 "Make a log with a key of its own, for ever", Create);
   create->add_option("NAME", options->log, "Its id: 1 to 63 of a-z, 0-9 and '-'")->required();
   create->add_option("--origin", options->origin,
@@ -162,7 +148,7 @@ void AddLogsCommands(CLI::App& app, Context& context) {
                      "given");
   create->add_flag("--tell-witnesses,!--no-tell-witnesses", options->tell_witnesses,
                    "Have the witnesses known here watch it (the default)");
-  AddCommand(*group, context, options, "freeze",
+  AddGroupCommand(*group, context, options, "freeze",
              "Let a log take no more entries, for ever; reads and proofs go on", Freeze)
       ->add_option("LOG", options->log, "Its short or full resource name")
       ->required();

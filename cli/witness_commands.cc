@@ -1,7 +1,6 @@
 #include <grpcpp/channel.h>
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,6 +8,7 @@
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "cli/command_group.h"
 #include "cli/commands.h"
 #include "countersign/witness/v1/witness.grpc.pb.h"
 #include "libs/base/status_macros.h"
@@ -141,20 +141,12 @@ absl::Status Checkpoint(Context& context, const WitnessOptions& options) {
   return absl::OkStatus();
 }
 
-using Handler = std::function<absl::Status(Context&, const WitnessOptions&)>;
-
 CLI::App* AddCommand(CLI::App& group, Context& context,
                      const std::shared_ptr<WitnessOptions>& options, const char* name,
-                     const char* help, Handler handler) {
-  CLI::App* command = group.add_subcommand(name, help);
+                     const char* help, absl::Status (*handler)(Context&, const WitnessOptions&)) {
+  CLI::App* command = AddGroupCommand(group, context, options, name, help, handler);
   command->add_option("--witness", options->number, "Which witness, from 1")
       ->check(CLI::PositiveNumber);
-  command->callback([&context, options, handler] {
-    context.action = [&context, options, handler] {
-      const absl::Status status = handler(context, *options);
-      return status.ok() ? kExitOk : context.Fail(status);
-    };
-  });
   return command;
 }
 
