@@ -13,9 +13,8 @@ namespace pb = ::countersign::ledger::v1;
 
 using Done = std::function<void(bool, const pb::StreamAppendEntriesResponse&)>;
 
-class AppendStreams::Stream
-    : public grpc::ClientBidiReactor<pb::StreamAppendEntriesRequest,
-                                     pb::StreamAppendEntriesResponse> {
+class AppendStreams::Stream : public grpc::ClientBidiReactor<pb::StreamAppendEntriesRequest,
+                                                             pb::StreamAppendEntriesResponse> {
  public:
   Stream(const std::shared_ptr<grpc::Channel>& channel, std::string log, pb::WaitLevel wait)
       : stub_(pb::LedgerService::NewStub(channel)), log_(std::move(log)), wait_(wait) {
@@ -127,8 +126,7 @@ AppendStreams::AppendStreams(const std::vector<std::shared_ptr<grpc::Channel>>& 
 AppendStreams::~AppendStreams() = default;
 
 void AppendStreams::Append(int which, std::string entry, Done done) {
-  streams_[static_cast<size_t>(which) % streams_.size()]->Append(std::move(entry),
-                                                                 std::move(done));
+  streams_[static_cast<size_t>(which) % streams_.size()]->Append(std::move(entry), std::move(done));
 }
 
 }  // namespace countersign::bench

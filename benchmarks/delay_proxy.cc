@@ -74,20 +74,18 @@ absl::StatusOr<std::unique_ptr<DelayProxy>> DelayProxy::Start(const std::string&
                                         .body = request.body};
           base::MutexLock lock(&state->mutex);
           if (state->client == nullptr) return;
-          state->client->Send(
-              std::move(forwarded),
-              [state = state.get(), arrived, respond](absl::StatusOr<http::Response> response) {
-                if (!response.ok()) {
-                  return respond(http::MakeResponse(502, "text/plain",
-                                                    std::string(response.status().message())));
-                }
-                {
-                  base::MutexLock lock(&state->mutex);
-                  state->latencies_ms.push_back(
-                      absl::ToDoubleMilliseconds(absl::Now() - arrived));
-                }
-                respond(*std::move(response));
-              });
+          state->client->Send(std::move(forwarded), [state = state.get(), arrived, respond](
+                                                        absl::StatusOr<http::Response> response) {
+            if (!response.ok()) {
+              return respond(
+                  http::MakeResponse(502, "text/plain", std::string(response.status().message())));
+            }
+            {
+              base::MutexLock lock(&state->mutex);
+              state->latencies_ms.push_back(absl::ToDoubleMilliseconds(absl::Now() - arrived));
+            }
+            respond(*std::move(response));
+          });
         };
         if (state->delay == absl::ZeroDuration()) return forward();
         state->timer->After(state->delay, std::move(forward));

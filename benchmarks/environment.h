@@ -49,8 +49,8 @@ class Environment {
   // The system calls by which one of those has synchronised files so far.
   absl::StatusOr<uint64_t> Syncs(const std::string& name);
 
-  // The value of a counter at a running service's /metrics, all its labels added up; 0 when it shows
-  // none of that name.
+  // The value of a counter at a running service's /metrics, all its labels added up; 0 when it
+  // shows none of that name.
   absl::StatusOr<double> Metric(const std::string& service, const std::string& name);
 
   // Rates a second, each measured once.
@@ -69,8 +69,7 @@ class Environment {
 
   absl::StatusOr<Service*> Start(const std::string& name);
   absl::StatusOr<Service*> Launch(const std::string& name, const std::string& binary,
-                                  std::vector<std::string> args,
-                                  std::vector<std::string> env = {});
+                                  std::vector<std::string> args, std::vector<std::string> env = {});
   absl::StatusOr<Service*> LaunchSuite();
   std::string SyncsPath(const std::string& name) const;
 

@@ -144,17 +144,17 @@ absl::StatusOr<Result> ProofsOne(Environment& environment) {
   ASSIGN_OR_RETURN(const size_t bytes, CheckBatch(ledger.get(), first_index));
   const LoadOptions options = {.in_flight = 1, .length = environment.length()};
   Draw draw(first_index, 1);
-  const LoadResult load = RunCalls<pb::LedgerService, pb::GetInclusionProofRequest,
-                                   pb::GetInclusionProofResponse>(
-      options, channels,
-      [](auto* async, auto... arguments) { async->GetInclusionProof(arguments...); },
-      [&](int, pb::GetInclusionProofRequest* request) {
-        request->set_log(kLog);
-        request->set_index(draw.Next());
-      },
-      [](const pb::GetInclusionProofResponse& response) {
-        return response.proof().hashes_size() > 0 && !response.checkpoint().empty();
-      });
+  const LoadResult load =
+      RunCalls<pb::LedgerService, pb::GetInclusionProofRequest, pb::GetInclusionProofResponse>(
+          options, channels,
+          [](auto* async, auto... arguments) { async->GetInclusionProof(arguments...); },
+          [&](int, pb::GetInclusionProofRequest* request) {
+            request->set_log(kLog);
+            request->set_index(draw.Next());
+          },
+          [](const pb::GetInclusionProofResponse& response) {
+            return response.proof().hashes_size() > 0 && !response.checkpoint().empty();
+          });
   Result result = FromLoad("ledger-proofs-one", "proofs/s", load);
   ASSIGN_OR_RETURN(const Channels echo_channels, environment.Channels("echo"));
   const LoadResult echo = Echo(options, echo_channels, bytes / kProofsPerCall);

@@ -33,10 +33,9 @@ int main(int argc, char** argv) {
 
   std::vector<bench::Benchmark> all;
   for (auto& group :
-       {bench::SignBenchmarks(), bench::VerifyBenchmarks(), bench::LedgerBenchmarks(), bench::PostgresBenchmarks(),
-        bench::LedgerGrowthBenchmarks(), bench::TesseraBenchmarks(),
-        bench::LedgerProofsBenchmarks(), bench::MerkleBenchmarks(),
-        bench::WitnessBenchmarks(),
+       {bench::SignBenchmarks(), bench::VerifyBenchmarks(), bench::LedgerBenchmarks(),
+        bench::PostgresBenchmarks(), bench::LedgerGrowthBenchmarks(), bench::TesseraBenchmarks(),
+        bench::LedgerProofsBenchmarks(), bench::MerkleBenchmarks(), bench::WitnessBenchmarks(),
         bench::WitnessFanoutBenchmarks()}) {
     all.insert(all.end(), group.begin(), group.end());
   }

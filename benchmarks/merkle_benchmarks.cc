@@ -86,9 +86,8 @@ absl::StatusOr<Result> MerkleLeaf(Environment& environment) {
     entries.push_back(absl::string_view(bytes).substr(i, kLeafBytes));
   }
   std::vector<Hash> hashes(kLeaves);
-  return Measure("merkle-leaf", environment.length(), kLeaves, [&](HashKernel kernel) {
-    merkle::LeafHashes(kernel, entries, hashes.data());
-  });
+  return Measure("merkle-leaf", environment.length(), kLeaves,
+                 [&](HashKernel kernel) { merkle::LeafHashes(kernel, entries, hashes.data()); });
 }
 
 }  // namespace

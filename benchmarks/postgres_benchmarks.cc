@@ -68,13 +68,12 @@ absl::StatusOr<Measured> RunLedgers(Environment& environment, const std::string&
   std::vector<std::shared_ptr<grpc::Channel>> channels;
   for (int i = 0; i < ledgers; ++i) {
     const std::string name = absl::StrCat(run, "-", i);
-    RETURN_IF_ERROR(
-        environment
-            .StartService(name, "ledger",
-                          {"--database", server->Url(), "--kek",
-                           absl::StrCat(environment.work(), "/", run, "-kek"),
-                           "--max-message-bytes", absl::StrCat(64 << 20)})
-            .status());
+    RETURN_IF_ERROR(environment
+                        .StartService(name, "ledger",
+                                      {"--database", server->Url(), "--kek",
+                                       absl::StrCat(environment.work(), "/", run, "-kek"),
+                                       "--max-message-bytes", absl::StrCat(64 << 20)})
+                        .status());
     ASSIGN_OR_RETURN(const auto its_channels, environment.Channels(name));
     channels.insert(channels.end(), its_channels.begin(), its_channels.end());
     names.push_back(name);
@@ -127,10 +126,10 @@ absl::StatusOr<double> CopyRate(const Environment& environment) {
     rows.reserve(kRows);
     for (int i = 0; i < kRows; ++i) {
       const std::string entry = FreshEntry();
-      rows.emplace_back(std::vector<storage::Value>{
-          1, copied + static_cast<uint64_t>(i), 7,
-          storage::Value::Bytes(base::AsBytes(crypto::Sha256(entry))),
-          storage::Value::Bytes(entry)});
+      rows.emplace_back(
+          std::vector<storage::Value>{1, copied + static_cast<uint64_t>(i), 7,
+                                      storage::Value::Bytes(base::AsBytes(crypto::Sha256(entry))),
+                                      storage::Value::Bytes(entry)});
     }
     const absl::Time begin = absl::Now();
     RETURN_IF_ERROR(database->InTransaction(
@@ -173,8 +172,9 @@ absl::StatusOr<Result> AppendTwo(Environment& environment) {
 }  // namespace
 
 std::vector<Benchmark> PostgresBenchmarks() {
-  return {{"ledger-append-postgres", "such batches into a log on PostgreSQL", AppendOne},
-          {"ledger-append-postgres-2", "such batches by two ledgers that share the log", AppendTwo}};
+  return {
+      {"ledger-append-postgres", "such batches into a log on PostgreSQL", AppendOne},
+      {"ledger-append-postgres-2", "such batches by two ledgers that share the log", AppendTwo}};
 }
 
 }  // namespace countersign::bench

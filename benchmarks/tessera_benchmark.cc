@@ -145,24 +145,23 @@ Appender ToLedgerByStream(std::vector<std::shared_ptr<grpc::Channel>> channels,
 }
 
 // The same in batches.
-Appender ToLedgerByBatch(std::vector<std::shared_ptr<grpc::Channel>> channels,
-                         pb::WaitLevel wait) {
+Appender ToLedgerByBatch(std::vector<std::shared_ptr<grpc::Channel>> channels, pb::WaitLevel wait) {
   auto number = std::make_shared<std::atomic<uint64_t>>(uint64_t{0});
   return [channels, wait, number](absl::Duration length, std::atomic<uint64_t>* appended) {
-    LoadResult load = RunCalls<pb::LedgerService, pb::BatchAppendEntriesRequest,
-                               pb::BatchAppendEntriesResponse>(
-        {.in_flight = 8, .length = length}, channels,
-        [](auto* async, auto... arguments) { async->BatchAppendEntries(arguments...); },
-        [&](int, pb::BatchAppendEntriesRequest* request) {
-          request->Clear();
-          request->set_log(kLog);
-          request->set_wait(wait);
-          for (int i = 0; i < kBatch; ++i) request->add_entries(EntryOf(number->fetch_add(1)));
-        },
-        [&](const pb::BatchAppendEntriesResponse& response) {
-          appended->fetch_add(kBatch);
-          return response.entries_size() == kBatch && !response.entries(0).duplicate();
-        });
+    LoadResult load =
+        RunCalls<pb::LedgerService, pb::BatchAppendEntriesRequest, pb::BatchAppendEntriesResponse>(
+            {.in_flight = 8, .length = length}, channels,
+            [](auto* async, auto... arguments) { async->BatchAppendEntries(arguments...); },
+            [&](int, pb::BatchAppendEntriesRequest* request) {
+              request->Clear();
+              request->set_log(kLog);
+              request->set_wait(wait);
+              for (int i = 0; i < kBatch; ++i) request->add_entries(EntryOf(number->fetch_add(1)));
+            },
+            [&](const pb::BatchAppendEntriesResponse& response) {
+              appended->fetch_add(kBatch);
+              return response.entries_size() == kBatch && !response.entries(0).duplicate();
+            });
     load.operations *= kBatch;
     return load;
   };
@@ -275,8 +274,8 @@ absl::StatusOr<Measured> MeasureTessera(Environment& environment, const std::str
   }
   // In a run of its own, because being traced takes time.
   std::atomic<uint64_t> traced{0};
-  const auto syncs = CountSyncs(peer->pid(), data + "/trace",
-                                [&] { append(absl::Seconds(1), &traced); });
+  const auto syncs =
+      CountSyncs(peer->pid(), data + "/trace", [&] { append(absl::Seconds(1), &traced); });
   if (syncs.ok()) {
     measured.syncs_an_entry = SyncsAnEntry(*syncs, static_cast<double>(traced.load()));
   }
@@ -327,9 +326,8 @@ absl::StatusOr<Result> Compare(Environment& environment, const std::string& name
   std::atomic<uint64_t> unused{0};
   ASSIGN_OR_RETURN(const Measured tessera,
                    MeasureTessera(environment, name + "-peer", true, &turned_away));
-  ASSIGN_OR_RETURN(
-      const Measured ours,
-      MeasureLedger(environment, name + "-integrated", pb::WAIT_LEVEL_INTEGRATED, make));
+  ASSIGN_OR_RETURN(const Measured ours, MeasureLedger(environment, name + "-integrated",
+                                                      pb::WAIT_LEVEL_INTEGRATED, make));
   ASSIGN_OR_RETURN(const Measured sequenced,
                    MeasureLedger(environment, name + "-sequenced", pb::WAIT_LEVEL_SEQUENCED, make));
   ASSIGN_OR_RETURN(const Measured forgetful,

@@ -129,8 +129,7 @@ absl::StatusOr<Result> CosignPostgres(Environment& environment) {
   const auto count_syncs = [&server]() -> absl::StatusOr<uint64_t> {
     // A backend hands in its counts when it has nothing else to do.
     absl::SleepFor(absl::Seconds(1));
-    ASSIGN_OR_RETURN(const std::string count,
-                     server->Execute("SELECT wal_sync FROM pg_stat_wal"));
+    ASSIGN_OR_RETURN(const std::string count, server->Execute("SELECT wal_sync FROM pg_stat_wal"));
     uint64_t value = 0;
     if (absl::SimpleAtoi(count, &value)) return value;
     return absl::InternalError("pg_stat_wal counts no synchronisations");
@@ -146,9 +145,9 @@ absl::StatusOr<Result> CosignPostgres(Environment& environment) {
 }  // namespace
 
 std::vector<Benchmark> WitnessBenchmarks() {
-  return {{"witness-cosign", "50 logs that grow, one checkpoint each in flight, SQLite", Cosign},
-          {"witness-cosign-postgres", "the same by two replicas on one PostgreSQL",
-           CosignPostgres}};
+  return {
+      {"witness-cosign", "50 logs that grow, one checkpoint each in flight, SQLite", Cosign},
+      {"witness-cosign-postgres", "the same by two replicas on one PostgreSQL", CosignPostgres}};
 }
 
 }  // namespace countersign::bench

@@ -79,10 +79,10 @@ absl::StatusOr<Proxies> StartFanout(Environment& environment, const std::string&
   absl::StrAppend(&policy, "group everyone all", members, "\nquorum everyone\n");
   const std::string policy_path = absl::StrCat(environment.work(), "/", name, ".policy");
   RETURN_IF_ERROR(base::WriteFileAtomically(policy_path, policy));
-  RETURN_IF_ERROR(environment
-                      .StartService(name, "ledger",
-                                    {"--origin", origin, "--witness-policy", policy_path})
-                      .status());
+  RETURN_IF_ERROR(
+      environment
+          .StartService(name, "ledger", {"--origin", origin, "--witness-policy", policy_path})
+          .status());
   return proxies;
 }
 
@@ -106,9 +106,7 @@ absl::StatusOr<LoadResult> Append(Environment& environment, const std::string& l
   return RunCalls<pb::LedgerService, pb::AppendEntryRequest, pb::AppendEntryResponse>(
       {.in_flight = 256, .warm_up = absl::Milliseconds(300), .length = length}, channels,
       [](auto* async, auto... arguments) { async->AppendEntry(arguments...); },
-      [](int, pb::AppendEntryRequest* request) {
-        FillRequest(pb::WAIT_LEVEL_SEQUENCED, request);
-      },
+      [](int, pb::AppendEntryRequest* request) { FillRequest(pb::WAIT_LEVEL_SEQUENCED, request); },
       [](const pb::AppendEntryResponse& response) { return !response.entry().duplicate(); });
 }
 
@@ -124,8 +122,8 @@ absl::StatusOr<Result> FanoutAppend(Environment& environment) {
   LoadResult load;
   for (int turn = 0; turn < kTurns; ++turn) {
     for (const bool ten : {turn % 2 == 0, turn % 2 != 0}) {
-      ASSIGN_OR_RETURN(load, Append(environment, ten ? "fanout-10" : "fanout-3",
-                                    environment.length() / 2));
+      ASSIGN_OR_RETURN(
+          load, Append(environment, ten ? "fanout-10" : "fanout-3", environment.length() / 2));
       rate[ten] += load.PerSecond() / kTurns;
       failures += load.failures;
     }
@@ -151,8 +149,8 @@ struct Latencies {
 
 // An append every `gap`, whatever has become of those before, so that they meet the rounds of
 // cosigning at any time.
-absl::StatusOr<Latencies> AppendEvery(absl::Duration gap, absl::Duration length,
-                                      pb::WaitLevel wait, Timer* timer,
+absl::StatusOr<Latencies> AppendEvery(absl::Duration gap, absl::Duration length, pb::WaitLevel wait,
+                                      Timer* timer,
                                       const std::vector<std::shared_ptr<grpc::Channel>>& channels) {
   struct Call {
     grpc::ClientContext context;
@@ -211,8 +209,8 @@ absl::StatusOr<Result> FanoutCosigned(Environment& environment, const std::strin
   ASSIGN_OR_RETURN(const Latencies batch, AppendEvery(kGap, environment.length() / 2,
                                                       pb::WAIT_LEVEL_INTEGRATED, &timer, channels));
   for (const auto& proxy : proxies) proxy->TakeLatenciesMs();
-  ASSIGN_OR_RETURN(appended, AppendEvery(kGap, environment.length(), pb::WAIT_LEVEL_COSIGNED,
-                                         &timer, channels));
+  ASSIGN_OR_RETURN(
+      appended, AppendEvery(kGap, environment.length(), pb::WAIT_LEVEL_COSIGNED, &timer, channels));
   std::vector<double> slowest;
   for (const auto& proxy : proxies) {
     std::vector<double> latencies = proxy->TakeLatenciesMs();

@@ -14,10 +14,9 @@ namespace countersign::cli {
 // Adds a command that, when chosen, calls `handler`; its failure is reported and ends the process
 // with kExitUndecided. The group's commands share `options`.
 template <typename Options>
-CLI::App* AddGroupCommand(CLI::App& group, Context& context,
-                          const std::shared_ptr<Options>& options, const char* name,
-                          const char* help,
-                          std::type_identity_t<absl::Status (*)(Context&, const Options&)> handler) {
+CLI::App* AddGroupCommand(
+    CLI::App& group, Context& context, const std::shared_ptr<Options>& options, const char* name,
+    const char* help, std::type_identity_t<absl::Status (*)(Context&, const Options&)> handler) {
   CLI::App* command = group.add_subcommand(name, help);
   command->callback([&context, options, handler] {
     context.action = [&context, options, handler] {

@@ -243,32 +243,32 @@ void AddKeysCommands(CLI::App& app, Context& context) {
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 
   AddGroupCommand(*group, context, options, "list", "List the tenant's keys",
-             [](Context& c, const KeyOptions&) { return List(c); });
+                  [](Context& c, const KeyOptions&) { return List(c); });
   add_name(AddGroupCommand(*group, context, options, "get", "Show a key and its versions", Get));
   add_name(AddGroupCommand(*group, context, options, "rotate",
-                      "Make a new version, which signs from now on", Rotate));
+                           "Make a new version, which signs from now on", Rotate));
 
-  CLI::App* disable = AddGroupCommand(*group, context, options, "disable",
-                                 "Stop a version's use until it is enabled again",
-                                 [](Context& c, const KeyOptions& o) {
-                                   return ChangeVersion(c, o, "Disabled", &Stub::DisableKeyVersion);
-                                 });
+  CLI::App* disable = AddGroupCommand(
+      *group, context, options, "disable", "Stop a version's use until it is enabled again",
+      [](Context& c, const KeyOptions& o) {
+        return ChangeVersion(c, o, "Disabled", &Stub::DisableKeyVersion);
+      });
   add_name(disable);
   add_version(disable);
   CLI::App* enable =
       AddGroupCommand(*group, context, options, "enable", "Allow a disabled version again",
-                 [](Context& c, const KeyOptions& o) {
-                   return ChangeVersion(c, o, "Enabled", &Stub::EnableKeyVersion);
-                 });
+                      [](Context& c, const KeyOptions& o) {
+                        return ChangeVersion(c, o, "Enabled", &Stub::EnableKeyVersion);
+                      });
   add_name(enable);
   add_version(enable);
   CLI::App* destroy = AddGroupCommand(*group, context, options, "destroy",
-                                 "Erase a version's private key for good", Destroy);
+                                      "Erase a version's private key for good", Destroy);
   add_name(destroy);
   add_version(destroy);
   destroy->add_flag("--yes", options->yes, "Do not ask");
   CLI::App* public_key = AddGroupCommand(*group, context, options, "public-key",
-                                    "Print the public key as PEM", ShowPublicKey);
+                                         "Print the public key as PEM", ShowPublicKey);
   add_name(public_key);
   add_version(public_key);
 }

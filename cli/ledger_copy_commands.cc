@@ -39,10 +39,9 @@ void PrintCopy(Context& context, const CopyOptions& options, const tlog::Mirror&
                          << std::endl;
     return;
   }
-  context.output.Headline(
-      true, absl::StrCat(options.folder, news ? " holds " : " already holds ",
-                         Count(checkpoint.size, "entry", "entries"), " of ", checkpoint.origin,
-                         ", root ", root));
+  context.output.Headline(true, absl::StrCat(options.folder, news ? " holds " : " already holds ",
+                                             Count(checkpoint.size, "entry", "entries"), " of ",
+                                             checkpoint.origin, ", root ", root));
   context.output.out().flush();
 }
 
@@ -55,12 +54,11 @@ int Copy(Context& context, const CopyOptions& options) {
         "--policy"));
   }
   std::unique_ptr<Progress> progress;
-  const auto mirror = tlog::Mirror::Open({.folder = options.folder,
-                                          .source = log->source.get(),
-                                          .trust = log->trust,
-                                          .progress = [&](uint64_t done, uint64_t total) {
-                                            progress->Show(done, total);
-                                          }});
+  const auto mirror = tlog::Mirror::Open(
+      {.folder = options.folder,
+       .source = log->source.get(),
+       .trust = log->trust,
+       .progress = [&](uint64_t done, uint64_t total) { progress->Show(done, total); }});
   if (!mirror.ok()) return context.Fail(mirror.status());
   std::string last_trouble;
   for (bool first = true;; first = false) {

@@ -43,16 +43,18 @@ absl::Status ScanStrays(const ChosenLog& log, FsckReport* report) {
   const absl::StatusOr<std::string> now = log.source->ReadCheckpoint();
   if (scan.ahead.count > 0 && now.ok() && *now == checkpoint.note) {
     report->warnings.push_back(
-        Several(scan.ahead, "beyond the checkpoint's tree (a log in use writes them before its "
-                            "next checkpoint)"));
+        Several(scan.ahead,
+                "beyond the checkpoint's tree (a log in use writes them before its "
+                "next checkpoint)"));
   }
   if (scan.unknown.count > 0) {
     report->warnings.push_back(Several(scan.unknown, "that are no part of a log"));
   }
   if (scan.leftovers.count > 0) {
     report->notes.push_back(
-        Several(scan.leftovers, "left on their way into place, which may be deleted when nobody "
-                                "writes to the folder"));
+        Several(scan.leftovers,
+                "left on their way into place, which may be deleted when nobody "
+                "writes to the folder"));
   }
   return absl::OkStatus();
 }
@@ -66,12 +68,11 @@ absl::StatusOr<FsckReport> Fsck(Context& context, const LogChoice& choice) {
   {
     Progress progress(&context.output, "checked");
     ASSIGN_OR_RETURN(report.check,
-                     tlog::Check(*log.source,
-                                 {.trust = log.trust,
-                                  .threads = log.folder.empty() ? kRemoteReaders : 0,
-                                  .progress = [&](uint64_t done, uint64_t total) {
-                                    progress.Show(done, total);
-                                  }}));
+                     tlog::Check(*log.source, {.trust = log.trust,
+                                               .threads = log.folder.empty() ? kRemoteReaders : 0,
+                                               .progress = [&](uint64_t done, uint64_t total) {
+                                                 progress.Show(done, total);
+                                               }}));
   }
   if (!report.check.damage.has_value() && !log.folder.empty()) {
     RETURN_IF_ERROR(ScanStrays(log, &report));

@@ -134,8 +134,8 @@ absl::Status Look(tlog::Follower* follower, Printer* printer, uint64_t* skip_all
   ASSIGN_OR_RETURN(const uint64_t size, follower->Advance());
   if (size > *skip_all_but) follower->SkipTo(std::max(follower->next(), size - *skip_all_but));
   *skip_all_but = UINT64_MAX;
-  const absl::Status status = follower->Deliver(
-      [&](const tlog::EntryBatch& batch) { return printer->Print(batch); });
+  const absl::Status status =
+      follower->Deliver([&](const tlog::EntryBatch& batch) { return printer->Print(batch); });
   // What was printed stays printed, whatever came then.
   const absl::Status saved = printer->Save();
   return status.ok() ? saved : status;

@@ -78,8 +78,7 @@ class LedgerTileSource : public tlog::TileSource {
 absl::StatusOr<note::NoteVerifier> ReadKey(const std::string& key) {
   if (!base::FileExists(key)) return note::ParseVkey(key);
   ASSIGN_OR_RETURN(const std::string text, base::ReadFile(key));
-  absl::StatusOr<note::NoteVerifier> verifier =
-      note::ParseVkey(absl::StripAsciiWhitespace(text));
+  absl::StatusOr<note::NoteVerifier> verifier = note::ParseVkey(absl::StripAsciiWhitespace(text));
   if (!verifier.ok()) {
     return absl::InvalidArgumentError(absl::StrCat(key, ": ", verifier.status().message()));
   }
@@ -114,12 +113,12 @@ absl::StatusOr<ChosenLog> OpenLedger(Context& context, const LogChoice& choice) 
   request.set_name(name);
   pb::GetLogResponse response;
   std::unique_ptr<Stub> stub;
-  RETURN_IF_ERROR(context.Call(
-      "ledger", endpoints.ledger,
-      [&](const std::shared_ptr<grpc::Channel>& channel, grpc::ClientContext* call) {
-        stub = pb::LedgerService::NewStub(channel);
-        return stub->GetLog(call, request, &response);
-      }));
+  RETURN_IF_ERROR(
+      context.Call("ledger", endpoints.ledger,
+                   [&](const std::shared_ptr<grpc::Channel>& channel, grpc::ClientContext* call) {
+                     stub = pb::LedgerService::NewStub(channel);
+                     return stub->GetLog(call, request, &response);
+                   }));
   ChosenLog log;
   ASSIGN_OR_RETURN(log.trust, ChooseTrust(choice, response.log().vkey()));
   log.source = std::make_unique<LedgerTileSource>(std::move(stub), name,
@@ -170,8 +169,8 @@ absl::StatusOr<ChosenLog> OpenChosenLog(Context& context, const LogChoice& choic
   ChosenLog log;
   ASSIGN_OR_RETURN(log.trust, ChooseTrust(choice, ""));
   ASSIGN_OR_RETURN(log.source,
-                   tlog::HttpSource::Create({.url = choice.target,
-                                             .timeout = absl::Seconds(context.timeout_seconds)}));
+                   tlog::HttpSource::Create(
+                       {.url = choice.target, .timeout = absl::Seconds(context.timeout_seconds)}));
   return log;
 }
 

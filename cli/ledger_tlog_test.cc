@@ -248,8 +248,7 @@ TEST_CASE("fsck names the first damage and its place") {
   CHECK(report["damage"]["kind"] == "WRONG_HASH");
   CHECK(report["damage"]["path"] == "tile/0/001");
   CHECK(report["damage"]["position"] == 2);
-  CHECK(report["damage"]["expected"] ==
-        merkle::EncodeHash(merkle::LeafHash(suite.log.entry(258))));
+  CHECK(report["damage"]["expected"] == merkle::EncodeHash(merkle::LeafHash(suite.log.entry(258))));
   const Result text = suite.Run({"fsck"});
   CHECK(text.exit_code == 1);
   CHECK(absl::StartsWith(text.out, "damaged: tile/0/001: hash 2 is "));
@@ -305,16 +304,15 @@ TEST_CASE("A log is exported, mirrored over HTTP from there, and checked") {
   CHECK(absl::StartsWith(result.out, exported + " holds 700 entries of log.example/model"));
   CHECK(tlog::ReadFiles(exported) == suite.log.PublicFiles(700));
 
-  const auto server = RequireOk(http::Server::Listen(
-      {}, [&](http::Request request, http::Responder respond) {
+  const auto server =
+      RequireOk(http::Server::Listen({}, [&](http::Request request, http::Responder respond) {
         const auto bytes = base::ReadFile(absl::StrCat(exported, request.path()));
         respond(bytes.ok() ? http::MakeResponse(200, "application/octet-stream", *bytes)
                            : http::MakeResponse(404, "text/plain", "no"));
       }));
   const std::string url = absl::StrCat("http://", server->address());
   const std::string copy = suite.Path("copy");
-  const std::vector<std::string> mirror = {"mirror", url, copy, "--key",
-                                           suite.log.signer().vkey()};
+  const std::vector<std::string> mirror = {"mirror", url, copy, "--key", suite.log.signer().vkey()};
   json report = suite.RunJson(mirror, 0);
   CHECK(report["new"] == true);
   CHECK(report["entries"] == 700);
@@ -338,8 +336,8 @@ TEST_CASE("A mirror and a tail refuse a fork, with both checkpoints") {
   const std::string kept = RequireOk(base::ReadFile(cursor));
   for (const uint64_t size : {400, 700, 900}) {
     suite.ledger.Serve(forked.PublicFiles(size));
-    const std::vector<std::vector<std::string>> commands = {
-        {"export", copy}, {"tail", "--cursor", cursor, "--json"}};
+    const std::vector<std::vector<std::string>> commands = {{"export", copy},
+                                                            {"tail", "--cursor", cursor, "--json"}};
     for (const auto& command : commands) {
       const Result result = suite.Run(command);
       CAPTURE(size, command[0], result.out, result.err);
@@ -372,10 +370,10 @@ TEST_CASE("tail prints the last entries, those from a place on, and those behind
         Entries(suite.log, 500, 700));
   CHECK(suite.Run({"tail", "--from", "2000", "--json"}).out.empty());
   const Result text = suite.Run({"tail", "-n", "1"});
-  CHECK(text.out == absl::StrCat("699  ",
-                                 base::HexEncode(base::AsBytes(
-                                     merkle::LeafHash(suite.log.entry(699)))),
-                                 "  ", suite.log.entry(699), "\n"));
+  CHECK(text.out ==
+        absl::StrCat("699  ",
+                     base::HexEncode(base::AsBytes(merkle::LeafHash(suite.log.entry(699)))), "  ",
+                     suite.log.entry(699), "\n"));
 
   const std::string cursor = suite.Path("cursor");
   const std::vector<std::string> tail = {"tail", "--cursor", cursor, "--from", "10", "--json"};
@@ -412,9 +410,13 @@ TEST_CASE("tail shows what an entry signs, its text, or how long it is") {
                               std::string(300, 'x'), std::string("\0\xff", 2), "", "{}"}),
                     6);
   const std::vector<std::string> lines = absl::StrSplit(suite.Run({"tail"}).out, '\n');
-  const std::vector<std::string> ends = {
-      "  hashedrekord SHA2_256 " + digest, "  two\\x0alines", "xx… (300 bytes)", "  (2 bytes)",
-      "  (0 bytes)", "  {}", ""};
+  const std::vector<std::string> ends = {"  hashedrekord SHA2_256 " + digest,
+                                         "  two\\x0alines",
+                                         "xx… (300 bytes)",
+                                         "  (2 bytes)",
+                                         "  (0 bytes)",
+                                         "  {}",
+                                         ""};
   REQUIRE(lines.size() == ends.size());
   for (size_t i = 0; i < ends.size(); ++i) {
     CAPTURE(lines[i]);

@@ -103,8 +103,8 @@ absl::Status Create(Context& context, const LogsOptions& options) {
   output.Field("Origin", log.origin());
   output.Field("Key", log.vkey());
   if (told) {
-    output.Field("Witnesses", absl::StrCat(Count(endpoints.witnesses.size(), "watches", "watch"),
-                                           " it"));
+    output.Field("Witnesses",
+                 absl::StrCat(Count(endpoints.witnesses.size(), "watches", "watch"), " it"));
   } else if (!log.witnesses().empty()) {
     output.Line();
     output.Line("Its checkpoints are published once its witnesses watch it. At each of them:");
@@ -124,9 +124,9 @@ absl::Status Freeze(Context& context, const LogsOptions& options) {
   }
   context.output.Field("Log", response.log().name(), Tone::kStrong);
   context.output.Field("State", StateName(response.log()));
-  context.output.Field("Integrated",
-                       Count(static_cast<uint64_t>(response.log().integrated_tree_size()), "entry",
-                             "entries"));
+  context.output.Field(
+      "Integrated",
+      Count(static_cast<uint64_t>(response.log().integrated_tree_size()), "entry", "entries"));
   return absl::OkStatus();
 }
 
@@ -138,7 +138,7 @@ void AddLogsCommands(CLI::App& app, Context& context) {
   const auto options = std::make_shared<LogsOptions>();
   AddGroupCommand(*group, context, options, "list", "List the tenant's logs", List);
   CLI::App* create = AddGroupCommand(*group, context, options, "create",
-                                "Make a log with a key of its own, for ever", Create);
+                                     "Make a log with a key of its own, for ever", Create);
   create->add_option("NAME", options->log, "Its id: 1 to 63 of a-z, 0-9 and '-'")->required();
   create->add_option("--origin", options->origin,
                      "Origin line of its checkpoints; the main log's origin and its resource name "
@@ -149,7 +149,7 @@ void AddLogsCommands(CLI::App& app, Context& context) {
   create->add_flag("--tell-witnesses,!--no-tell-witnesses", options->tell_witnesses,
                    "Have the witnesses known here watch it (the default)");
   AddGroupCommand(*group, context, options, "freeze",
-             "Let a log take no more entries, for ever; reads and proofs go on", Freeze)
+                  "Let a log take no more entries, for ever; reads and proofs go on", Freeze)
       ->add_option("LOG", options->log, "Its short or full resource name")
       ->required();
 }

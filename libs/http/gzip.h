@@ -10,7 +10,8 @@
 
 namespace countersign::http {
 
-// Whether the request's Accept-Encoding names gzip and does not forbid it (RFC 9110 section 12.5.3).
+// Whether the request's Accept-Encoding names gzip and does not forbid it (RFC 9110
+// section 12.5.3).
 // "*" alone does not count: such a client may not expect it.
 bool AcceptsGzip(const Request& request);
 

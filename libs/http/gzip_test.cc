@@ -31,8 +31,10 @@ std::string Gunzip(const std::string& compressed, size_t size) {
 
 TEST_CASE("What is compressed comes back") {
   std::string noise;
-  for (unsigned i = 0, x = 1; i < 70000; ++i) noise.push_back(static_cast<char>((x *= 69069) >> 24));
-  for (const std::string& bytes : {std::string(), std::string("a"), std::string(100000, 'z'), noise}) {
+  for (unsigned i = 0, x = 1; i < 70000; ++i)
+    noise.push_back(static_cast<char>((x *= 69069) >> 24));
+  for (const std::string& bytes :
+       {std::string(), std::string("a"), std::string(100000, 'z'), noise}) {
     CHECK(Gunzip(Gzip(bytes).value(), bytes.size()) == bytes);
   }
   CHECK(Gzip(std::string(100000, 'z')).value().size() < 2000);

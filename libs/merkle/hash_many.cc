@@ -98,9 +98,7 @@ void WideNodes(HashKernel kernel, const Hash* children, size_t count, Hash* hash
 
 #endif  // defined(__x86_64__)
 
-LeafJob JobOf(absl::string_view entry, Hash* hash) {
-  return {LeafMessage(entry), hash->data()};
-}
+LeafJob JobOf(absl::string_view entry, Hash* hash) { return {LeafMessage(entry), hash->data()}; }
 
 // Calls `hash_some` with runs of jobs, until all entries have been in one.
 template <typename HashSome>

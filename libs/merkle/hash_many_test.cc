@@ -68,8 +68,7 @@ Hash PerfectRoot(HashKernel kernel, const Entries& entries) {
 class GuardedPage {
  public:
   GuardedPage() : size_(static_cast<size_t>(sysconf(_SC_PAGESIZE))) {
-    void* const pages =
-        mmap(nullptr, 3 * size_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* const pages = mmap(nullptr, 3 * size_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     REQUIRE(pages != MAP_FAILED);
     begin_ = static_cast<char*>(pages) + size_;
     REQUIRE(mprotect(begin_, size_, PROT_READ | PROT_WRITE) == 0);
@@ -111,8 +110,8 @@ TEST_CASE("each kernel gives NIST's digests of zeros") {
   for (HashKernel kernel : HashKernels()) {
     for (const auto& [size, digest] : vectors) {
       CAPTURE(HashKernelName(kernel), size);
-      const std::vector<absl::string_view> entries(
-          16, absl::string_view(zeros).substr(0, size - 1));
+      const std::vector<absl::string_view> entries(16,
+                                                   absl::string_view(zeros).substr(0, size - 1));
       for (const Hash& hash : Leaves(kernel, entries)) {
         CHECK(base::HexEncode(base::AsBytes(hash)) == digest);
       }
@@ -194,8 +193,8 @@ TEST_CASE("no kernel reads a byte that is not given to it, wherever it lies") {
   for (HashKernel kernel : HashKernels()) {
     for (size_t count : {1, 2, 3, 4, 7, 13, 16, 17, 31}) {
       CAPTURE(HashKernelName(kernel), count);
-      for (absl::string_view bytes : {page.First(2 * count * kHashSize),
-                                      page.Last(2 * count * kHashSize)}) {
+      for (absl::string_view bytes :
+           {page.First(2 * count * kHashSize), page.Last(2 * count * kHashSize)}) {
         const auto* const children = reinterpret_cast<const Hash*>(bytes.data());
         std::vector<Hash> hashes(count);
         NodeHashes(kernel, children, count, hashes.data());

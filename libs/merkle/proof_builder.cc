@@ -75,8 +75,8 @@ absl::Status CheckLeaf(uint64_t index, uint64_t size) {
   return absl::OkStatus();
 }
 
-// The level of the perfect subtree among RootNodes(size) that holds leaf `index`: the first bit, from
-// the left, that `size` has and `index` has not.
+// The level of the perfect subtree among RootNodes(size) that holds leaf `index`: the first bit,
+// from the left, that `size` has and `index` has not.
 int RootLevelOf(uint64_t index, uint64_t size) { return std::bit_width(index ^ size) - 1; }
 
 }  // namespace

@@ -142,8 +142,7 @@ TEST_CASE("a reader's error is the builder's, and a reader that returns too litt
     return absl::StatusOr<std::vector<Hash>>(std::vector<Hash>(nodes.size() - 1));
   };
   CHECK_THAT(BuildConsistencyProof(3, 7, short_reader), StatusIs(absl::StatusCode::kInternal));
-  CHECK_THAT(BuildInclusionProofs({3, 4}, 7, short_reader),
-             StatusIs(absl::StatusCode::kInternal));
+  CHECK_THAT(BuildInclusionProofs({3, 4}, 7, short_reader), StatusIs(absl::StatusCode::kInternal));
   CHECK_THAT(BuildInclusionProofs({1}, 4, failing), StatusIs(absl::StatusCode::kDataLoss));
   CHECK_THAT(BuildRoot(3, short_reader), StatusIs(absl::StatusCode::kInternal));
   // A tree of one leaf needs no node but that leaf, and its proof none at all.

@@ -11,8 +11,7 @@
 
 // For these functions alone, so that the rest of the binary runs on every x86-64.
 #define COUNTERSIGN_AVX512 __attribute__((target("avx512f,avx512bw")))
-#define COUNTERSIGN_AVX512_INLINE \
-  __attribute__((target("avx512f,avx512bw"), always_inline)) inline
+#define COUNTERSIGN_AVX512_INLINE __attribute__((target("avx512f,avx512bw"), always_inline)) inline
 
 namespace countersign::merkle::internal {
 namespace {
@@ -84,7 +83,7 @@ COUNTERSIGN_AVX512_INLINE void Start(Vector (&state)[8]) {
 COUNTERSIGN_AVX512_INLINE void Compress(Vector (&state)[8], Vector (&w)[kLanes]) {
   Vector s[8];
   for (size_t i = 0; i < 8; ++i) s[i] = state[i];
-  // Unrolled, so that the words and the states keep their registers and change only their names.
+    // Unrolled, so that the words and the states keep their registers and change only their names.
 #pragma GCC unroll 4
   for (size_t round = 0; round < 64; round += 16) {
 #pragma GCC unroll 16
@@ -110,8 +109,7 @@ COUNTERSIGN_AVX512_INLINE void Compress(Vector (&state)[8], Vector (&w)[kLanes])
 }
 
 // digests[i] becomes the digest of message i.
-COUNTERSIGN_AVX512_INLINE void Finish(const Vector (&state)[8],
-                                      uint8_t (*digests)[kDigestBytes]) {
+COUNTERSIGN_AVX512_INLINE void Finish(const Vector (&state)[8], uint8_t (*digests)[kDigestBytes]) {
   Vector rows[kLanes];
   for (size_t i = 0; i < kLanes; ++i) rows[i] = i < 8 ? state[i] : _mm512_setzero_si512();
   Transpose(rows);
@@ -123,9 +121,7 @@ COUNTERSIGN_AVX512_INLINE void Finish(const Vector (&state)[8],
 
 }  // namespace
 
-bool HasAvx512() {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
-}
+bool HasAvx512() { return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw"); }
 
 COUNTERSIGN_AVX512 void NodesAvx512(const uint8_t* children, uint8_t* digests) {
   Vector state[8];
@@ -134,14 +130,13 @@ COUNTERSIGN_AVX512 void NodesAvx512(const uint8_t* children, uint8_t* digests) {
   // The first block is the prefix and 63 bytes of the children, so one before them is not loaded.
   const Vector prefix = _mm512_set1_epi8(kNodePrefix);
   for (size_t i = 0; i < kLanes; ++i) {
-    w[i] = SwapBytes(
-        _mm512_mask_loadu_epi8(prefix, ~__mmask64{1}, children + kBlockBytes * i - 1));
+    w[i] = SwapBytes(_mm512_mask_loadu_epi8(prefix, ~__mmask64{1}, children + kBlockBytes * i - 1));
   }
   Transpose(w);
   Compress(state, w);
   // The second is their last byte, the padding and the length.
-  const Vector offsets = _mm512_slli_epi32(
-      _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0), 6);
+  const Vector offsets =
+      _mm512_slli_epi32(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0), 6);
   const Vector last = _mm512_i32gather_epi32(offsets, children + kBlockBytes - 4, 1);
   w[0] = _mm512_ternarylogic_epi32(last, Broadcast(0xff000000), Broadcast(0x00800000), kAndOr);
   for (size_t i = 1; i < 15; ++i) w[i] = _mm512_setzero_si512();

@@ -26,8 +26,7 @@ COUNTERSIGN_SHA_NI_INLINE __m128i Load(const void* bytes) {
 }
 
 COUNTERSIGN_SHA_NI_INLINE __m128i SwapBytes(__m128i v) {
-  return _mm_shuffle_epi8(
-      v, _mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3));
+  return _mm_shuffle_epi8(v, _mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3));
 }
 
 COUNTERSIGN_SHA_NI_INLINE State Start() {
@@ -66,8 +65,7 @@ COUNTERSIGN_SHA_NI_INLINE void Compress(State (&state)[kLanes], __m128i (&w)[4][
       }
       const __m128i wk = _mm_add_epi32(w0, constants);
       s[lane].cdgh = _mm_sha256rnds2_epu32(s[lane].cdgh, s[lane].abef, wk);
-      s[lane].abef =
-          _mm_sha256rnds2_epu32(s[lane].abef, s[lane].cdgh, _mm_shuffle_epi32(wk, 0x0e));
+      s[lane].abef = _mm_sha256rnds2_epu32(s[lane].abef, s[lane].cdgh, _mm_shuffle_epi32(wk, 0x0e));
     }
   }
   for (size_t lane = 0; lane < kLanes; ++lane) {

@@ -162,8 +162,7 @@ class Database {
 
   // Runs `body` over one consistent snapshot, beside writers; it may not change anything. Not to be
   // called from a Body.
-  virtual absl::Status InSnapshot(const Body& body,
-                                  Freshness freshness = Freshness::kLatest) = 0;
+  virtual absl::Status InSnapshot(const Body& body, Freshness freshness = Freshness::kLatest) = 0;
 
   // One statement in a transaction of its own; as Transaction::Run.
   absl::StatusOr<int64_t> Run(absl::string_view sql, Params params = {});

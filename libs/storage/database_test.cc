@@ -269,8 +269,8 @@ TEST_CASE("A lock that goes away between attempts is taken") {
   absl::Status result = absl::UnknownError("not run");
   REQUIRE_THAT(holder->InTransaction([&](Transaction& transaction) -> absl::Status {
     RequireOk(transaction.Run("UPDATE t SET n = 1 WHERE id = 1"));
-    waiter = std::thread(
-        [&] { result = database->Run("UPDATE t SET n = 2 WHERE id = 1").status(); });
+    waiter =
+        std::thread([&] { result = database->Run("UPDATE t SET n = 2 WHERE id = 1").status(); });
     release.wait(false);
     return absl::OkStatus();
   }),

@@ -71,13 +71,13 @@ absl::StatusOr<int64_t> PostgresConnection::Copy(absl::string_view table,
                                                  const std::vector<PostgresColumn>& columns,
                                                  absl::Span<const Row> rows) {
   PGconn* const connection = connection_.get();
-  RETURN_IF_ERROR(Simple(absl::StrCat("COPY ", table, " (", Names(columns),
-                                      ") FROM STDIN (FORMAT binary)"))
-                      .status());
+  RETURN_IF_ERROR(
+      Simple(absl::StrCat("COPY ", table, " (", Names(columns), ") FROM STDIN (FORMAT binary)"))
+          .status());
   bool sent = true;
   const auto flush = [&] {
-    sent = PQputCopyData(connection, copy_buffer_.data(),
-                         static_cast<int>(copy_buffer_.size())) == 1;
+    sent =
+        PQputCopyData(connection, copy_buffer_.data(), static_cast<int>(copy_buffer_.size())) == 1;
     copy_buffer_.clear();
   };
   copy_buffer_.assign(kCopyHeader.data(), kCopyHeader.size());
@@ -127,9 +127,9 @@ absl::StatusOr<int64_t> PostgresConnection::InsertSkipping(
     types.push_back(*type);
     parameters.push_back(absl::StrCat("$", types.size()));
   }
-  const std::string sql = absl::StrCat("INSERT INTO ", table, " (", Names(columns),
-                                       ") SELECT * FROM unnest(", absl::StrJoin(parameters, ", "),
-                                       ") ON CONFLICT DO NOTHING");
+  const std::string sql =
+      absl::StrCat("INSERT INTO ", table, " (", Names(columns), ") SELECT * FROM unnest(",
+                   absl::StrJoin(parameters, ", "), ") ON CONFLICT DO NOTHING");
   if (!begin_.empty()) RETURN_IF_ERROR(Simple("").status());
   int64_t inserted = 0;
   while (!rows.empty()) {

@@ -114,12 +114,12 @@ absl::Status PostgresConnection::SetUp(absl::Duration lock_timeout) {
       std::clamp<int64_t>(absl::ToInt64Milliseconds(lock_timeout), 1, INT32_MAX);
   // OK has to mean that it is on disk, whatever the server's or the role's default is; the stricter
   // settings of synchronous_commit stay.
-  const std::string settings = absl::StrCat(
-      "SET statement_timeout = 0; SET lock_timeout = ", lock_timeout_ms,
-      "; SET standard_conforming_strings = on; "
-      "SELECT set_config('synchronous_commit', 'on', false) "
-      "WHERE current_setting('synchronous_commit') = 'off'; "
-      "SELECT current_setting('fsync', true)");
+  const std::string settings =
+      absl::StrCat("SET statement_timeout = 0; SET lock_timeout = ", lock_timeout_ms,
+                   "; SET standard_conforming_strings = on; "
+                   "SELECT set_config('synchronous_commit', 'on', false) "
+                   "WHERE current_setting('synchronous_commit') = 'off'; "
+                   "SELECT current_setting('fsync', true)");
   const PostgresResult result(PQexec(connection_.get(), settings.c_str()));
   if (PQresultStatus(result.get()) != PGRES_TUPLES_OK) {
     return result == nullptr ? Lose() : ReadPostgresError(result.get()).status;

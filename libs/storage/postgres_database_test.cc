@@ -27,12 +27,11 @@ using testing::StatusIs;
 absl::StatusOr<int64_t> Insert(Database& database, const std::vector<std::string>& columns,
                                const Rows& rows, OnConflict on_conflict = OnConflict::kFail) {
   int64_t inserted = 0;
-  const absl::Status status =
-      database.InTransaction([&](Transaction& transaction) -> absl::Status {
-        const auto result = transaction.BulkInsert("t", columns, rows, on_conflict);
-        if (result.ok()) inserted = *result;
-        return result.status();
-      });
+  const absl::Status status = database.InTransaction([&](Transaction& transaction) -> absl::Status {
+    const auto result = transaction.BulkInsert("t", columns, rows, on_conflict);
+    if (result.ok()) inserted = *result;
+    return result.status();
+  });
   if (!status.ok()) return status;
   return inserted;
 }
@@ -104,11 +103,12 @@ TEST_CASE("A copy of which the server leaves something out fails as a whole") {
   const EmptyDatabase empty(Engine::kPostgres);
   const auto database = empty.Open();
   RequireOk(database->Run("CREATE TABLE t (id BIGINT PRIMARY KEY)"));
-  RequireOk(database->Run(
-      "CREATE FUNCTION leave_out() RETURNS trigger LANGUAGE plpgsql AS "
-      "'BEGIN IF NEW.id = 2 THEN RETURN NULL; END IF; RETURN NEW; END'"));
-  RequireOk(database->Run("CREATE TRIGGER leave_out BEFORE INSERT ON t "
-                          "FOR EACH ROW EXECUTE FUNCTION leave_out()"));
+  RequireOk(
+      database->Run("CREATE FUNCTION leave_out() RETURNS trigger LANGUAGE plpgsql AS "
+                    "'BEGIN IF NEW.id = 2 THEN RETURN NULL; END IF; RETURN NEW; END'"));
+  RequireOk(
+      database->Run("CREATE TRIGGER leave_out BEFORE INSERT ON t "
+                    "FOR EACH ROW EXECUTE FUNCTION leave_out()"));
   CHECK_THAT(Insert(*database, {"id"}, {Row({1}), Row({2}), Row({3})}),
              StatusIs(StatusCode::kInternal, "of 3 rows 2"));
   CHECK(IntOf(*database, "SELECT COUNT(*) FROM t") == 0);
@@ -154,8 +154,9 @@ TEST_CASE("Skipping goes through any number of rows, also those that repeat amon
   }
   CHECK(RequireOk(Insert(*database, {"id", "b", "s"}, rows, OnConflict::kSkip)) == 44999);
   CHECK(RequireOk(Insert(*database, {"id", "b", "s"}, rows, OnConflict::kSkip)) == 0);
-  const Rows read = RequireOk(database->Query("SELECT b, s FROM t WHERE id IN (3, 4, 7) "
-                                              "ORDER BY id"));
+  const Rows read =
+      RequireOk(database->Query("SELECT b, s FROM t WHERE id IN (3, 4, 7) "
+                                "ORDER BY id"));
   REQUIRE(read.size() == 3);
   CHECK(read[0].Bytes(0) == "\\3");
   CHECK(read[0].Text(1) == "\"{,}");
@@ -192,8 +193,9 @@ TEST_CASE("One statement takes parameters of different kinds, and null for any o
     }
   }
   // Null has found one that was prepared before.
-  CHECK(IntOf(*database, "SELECT COUNT(*) FROM pg_prepared_statements "
-                         "WHERE statement = 'SELECT $1'") == 4);
+  CHECK(IntOf(*database,
+              "SELECT COUNT(*) FROM pg_prepared_statements "
+              "WHERE statement = 'SELECT $1'") == 4);
 }
 
 TEST_CASE("A connection keeps a bounded number of prepared statements") {
@@ -246,11 +248,11 @@ TEST_CASE("A pipeline returns the rows of each statement, or the first failure a
   const std::vector<Value> two = {2};
   CHECK_THAT(database->InTransaction([&](Transaction& transaction) -> absl::Status {
     CHECK(RequireOk(transaction.Pipeline({})).empty());
-    const auto results = RequireOk(
-        transaction.Pipeline({{"INSERT INTO t VALUES ($1)", one},
-                              {"INSERT INTO t VALUES ($1)", two},
-                              {"SELECT id FROM t ORDER BY id", {}},
-                              {"DELETE FROM t WHERE id = $1 RETURNING id", one}}));
+    const auto results =
+        RequireOk(transaction.Pipeline({{"INSERT INTO t VALUES ($1)", one},
+                                        {"INSERT INTO t VALUES ($1)", two},
+                                        {"SELECT id FROM t ORDER BY id", {}},
+                                        {"DELETE FROM t WHERE id = $1 RETURNING id", one}}));
     REQUIRE(results.size() == 4);
     CHECK(results[0].empty());
     REQUIRE(results[2].size() == 2);

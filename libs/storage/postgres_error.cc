@@ -118,8 +118,8 @@ PostgresError ReadPostgresError(const PGresult* result) {
   // Which table and which constraint: the messages of some constraints name neither.
   std::string message(field(PG_DIAG_MESSAGE_PRIMARY));
   if (absl::StartsWith(error.sqlstate, "23")) {
-    for (const auto& [name, code] : {std::pair{"table", PG_DIAG_TABLE_NAME},
-                                     std::pair{"column", PG_DIAG_COLUMN_NAME}}) {
+    for (const auto& [name, code] :
+         {std::pair{"table", PG_DIAG_TABLE_NAME}, std::pair{"column", PG_DIAG_COLUMN_NAME}}) {
       const absl::string_view value = field(code);
       if (!value.empty() && !absl::StrContains(message, absl::StrCat("\"", value, "\""))) {
         absl::StrAppend(&message, ", ", name, " \"", value, "\"");
@@ -129,9 +129,9 @@ PostgresError ReadPostgresError(const PGresult* result) {
   error.status = PostgresStatus(error.sqlstate, message);
   // A plan that was prepared before the table changed has to be prepared anew, and so has one that
   // another session under the same connection (a proxy's) forgot.
-  const bool stale_plan = error.sqlstate == "26000" ||
-                          (error.sqlstate == "0A000" &&
-                           field(PG_DIAG_SOURCE_FUNCTION) == "RevalidateCachedQuery");
+  const bool stale_plan =
+      error.sqlstate == "26000" ||
+      (error.sqlstate == "0A000" && field(PG_DIAG_SOURCE_FUNCTION) == "RevalidateCachedQuery");
   error.fatal |= stale_plan;
   error.conflict = error.sqlstate == "40001" || error.sqlstate == "40P01" ||
                    error.sqlstate == "40000" || error.sqlstate == "72000";

@@ -41,8 +41,9 @@ std::string CountOf(const PostgresServer& server) {
 
 // How many clients the server has, this question's own not counted.
 int Clients(const PostgresServer& server) {
-  return std::stoi(RequireOk(server.Execute("SELECT COUNT(*) FROM pg_stat_activity WHERE "
-                                            "datname = 'test' AND pid <> pg_backend_pid()")));
+  return std::stoi(
+      RequireOk(server.Execute("SELECT COUNT(*) FROM pg_stat_activity WHERE "
+                               "datname = 'test' AND pid <> pg_backend_pid()")));
 }
 
 int64_t PidOf(Database& database) {
@@ -152,10 +153,10 @@ TEST_CASE("A connection lost at COMMIT leaves it open what happened, and nothing
       });
     });
     CHECK(Eventually([&] {
-      return RequireOk(server->Execute(absl::StrCat(
-                 "SELECT COUNT(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE "
-                 "query = 'COMMIT' AND wait_event = '",
-                 waiting, "'"))) == "1";
+      return RequireOk(server->Execute(
+                 absl::StrCat("SELECT COUNT(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE "
+                              "query = 'COMMIT' AND wait_event = '",
+                              waiting, "'"))) == "1";
     }));
     writer.join();
     return absl::OkStatus();
@@ -207,8 +208,8 @@ TEST_CASE("A server that comes back within the time to connect is noticed by nob
 
 TEST_CASE("A read-only server refuses writes by that name") {
   PostgresServer* const server = FreshServer();
-  const auto database = RequireOk(
-      Database::Open(server->Url() + "&options=-cdefault_transaction_read_only%3Don"));
+  const auto database =
+      RequireOk(Database::Open(server->Url() + "&options=-cdefault_transaction_read_only%3Don"));
   CHECK_THAT(database->Run("INSERT INTO t VALUES (1)"),
              StatusIs(StatusCode::kPermissionDenied, "read-only"));
   CHECK_THAT(database->Query("SELECT COUNT(*) FROM t"), IsOk());
@@ -216,8 +217,8 @@ TEST_CASE("A read-only server refuses writes by that name") {
 
 TEST_CASE("A pool opens no more than it may, hands on what is free, and says when none is") {
   PostgresServer* const server = FreshServer();
-  const auto database = RequireOk(Database::Open(
-      server->Url(), {.max_connections = 3, .connect_timeout = absl::Minutes(1)}));
+  const auto database = RequireOk(
+      Database::Open(server->Url(), {.max_connections = 3, .connect_timeout = absl::Minutes(1)}));
   std::vector<std::thread> threads;
   std::atomic<int> failed{0};
   std::atomic<int> most{0};
@@ -287,10 +288,9 @@ TEST_CASE("Where the server has no connection left, those of the pool are waited
 TEST_CASE("Resting connections are closed down to the minimum, old ones are replaced") {
   PostgresServer* const server = FreshServer();
   {
-    const auto database =
-        RequireOk(Database::Open(server->Url(), {.min_connections = 2,
-                                                 .max_connections = 6,
-                                                 .idle_timeout = absl::Milliseconds(20)}));
+    const auto database = RequireOk(Database::Open(
+        server->Url(),
+        {.min_connections = 2, .max_connections = 6, .idle_timeout = absl::Milliseconds(20)}));
     OpenConnections(*database, 6);
     CHECK(Eventually([&] { return Clients(*server) == 2; }));
     CHECK(database->pool_stats().idle == 2);
@@ -324,8 +324,7 @@ TEST_CASE("A connection that was ended while it rested is not used, whether it i
 TEST_CASE("After a connection that does not answer no other that has rested is asked") {
   PostgresServer* const server = FreshServer();
   const auto database = RequireOk(Database::Open(
-      server->Url(),
-      {.check_after = absl::ZeroDuration(), .connect_timeout = absl::Seconds(2)}));
+      server->Url(), {.check_after = absl::ZeroDuration(), .connect_timeout = absl::Seconds(2)}));
   OpenConnections(*database, 3);
   const auto pid = static_cast<pid_t>(PidOf(*database));  // of the one that is used next
   REQUIRE(kill(pid, SIGSTOP) == 0);
@@ -338,8 +337,8 @@ TEST_CASE("After a connection that does not answer no other that has rested is a
 
 TEST_CASE("Close waits for what runs, and refuses who waits") {
   PostgresServer* const server = FreshServer();
-  const auto database = RequireOk(Database::Open(
-      server->Url(), {.max_connections = 1, .connect_timeout = absl::Minutes(2)}));
+  const auto database = RequireOk(
+      Database::Open(server->Url(), {.max_connections = 1, .connect_timeout = absl::Minutes(2)}));
   std::thread closer;
   std::thread waiter;
   absl::Status refused;
@@ -361,8 +360,8 @@ TEST_CASE("Snapshots that may lag come from the replicas in turn, and from the p
   PostgresServer* const primary = FreshServer();
   auto replica = RequireOk(primary->StartReplica());
   auto second = RequireOk(primary->StartReplica());
-  const auto database = RequireOk(
-      Database::Open(primary->Url(), {.replicas = {replica->Url(), second->Url()}}));
+  const auto database =
+      RequireOk(Database::Open(primary->Url(), {.replicas = {replica->Url(), second->Url()}}));
   RequireOk(database->Run("INSERT INTO t VALUES (1)"));
   RequireOk(replica->CatchUp(*primary));
   RequireOk(second->CatchUp(*primary));
@@ -371,9 +370,9 @@ TEST_CASE("Snapshots that may lag come from the replicas in turn, and from the p
     std::string folder;
     const absl::Status status = database->InSnapshot(
         [&](Transaction& snapshot) -> absl::Status {
-          const auto rows = snapshot.Pipeline(
-              {{"SELECT current_setting('unix_socket_directories')", {}},
-               {"SELECT COUNT(*) FROM t", {}}});
+          const auto rows =
+              snapshot.Pipeline({{"SELECT current_setting('unix_socket_directories')", {}},
+                                 {"SELECT COUNT(*) FROM t", {}}});
           if (!rows.ok()) return rows.status();
           CHECK((*rows)[1][0].Int(0) == 1);
           folder = (*rows)[0][0].Text(0);

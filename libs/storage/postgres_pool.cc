@@ -63,9 +63,8 @@ void PostgresPool::EndTurn() {
 }
 
 absl::StatusOr<PostgresPool::Pooled> PostgresPool::Connect() {
-  ASSIGN_OR_RETURN(
-      std::unique_ptr<PostgresConnection> connection,
-      PostgresConnection::Open(url_, options_.connect_timeout, options_.busy_timeout));
+  ASSIGN_OR_RETURN(std::unique_ptr<PostgresConnection> connection,
+                   PostgresConnection::Open(url_, options_.connect_timeout, options_.busy_timeout));
   return Pooled{std::move(connection), absl::Now() + Jittered(options_.max_lifetime)};
 }
 
@@ -142,8 +141,8 @@ void PostgresPool::ReapIdle() {
   while (!closed_) {
     const absl::Time now = absl::Now();
     std::vector<Pooled> spent;
-    while (static_cast<int>(idle_.size()) + in_use_ > options_.min_connections &&
-           !idle_.empty() && now - idle_.front().rested_since >= options_.idle_timeout) {
+    while (static_cast<int>(idle_.size()) + in_use_ > options_.min_connections && !idle_.empty() &&
+           now - idle_.front().rested_since >= options_.idle_timeout) {
       spent.push_back(std::move(idle_.front()));
       idle_.pop_front();
     }

@@ -61,8 +61,8 @@ absl::Status ConnectError(PGconn* connection) {
   for (size_t i = words.find(":  "); i != std::string::npos; i = words.find(":  ", i + 1)) {
     const absl::string_view state = absl::string_view(words).substr(i + 3);
     if (!IsSqlstate(state) || !absl::StartsWith(state.substr(5), ": ")) continue;
-    return PostgresStatus(state.substr(0, 5), absl::StrCat("cannot connect: ",
-                                                           FirstLine(state.substr(7))));
+    return PostgresStatus(state.substr(0, 5),
+                          absl::StrCat("cannot connect: ", FirstLine(state.substr(7))));
   }
   const std::string message = absl::StrCat("database: cannot connect: ", FirstLine(words));
   if (PQconnectionNeedsPassword(connection) != 0) return absl::PermissionDeniedError(message);

@@ -252,9 +252,9 @@ absl::StatusOr<Rows> DecodeRows(const PGresult* result) {
   for (int column = 0; column < columns; ++column) {
     const Oid type = PQftype(result, column);
     if (count > 0 && HeldBy(type) == Value::Type::kNull && type != kVoid) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("database: column ", column + 1, " is ", TypeName(type),
-                       "; cast it to BIGINT, TEXT or BYTEA"));
+      return absl::InvalidArgumentError(absl::StrCat("database: column ", column + 1, " is ",
+                                                     TypeName(type),
+                                                     "; cast it to BIGINT, TEXT or BYTEA"));
     }
     types.push_back(type);
   }

@@ -33,8 +33,7 @@ class SqliteConnection final : public Transaction {
 
   absl::StatusOr<int64_t> Run(absl::string_view sql, Params params) override;
   absl::StatusOr<Rows> Query(absl::string_view sql, Params params) override;
-  absl::StatusOr<std::vector<Rows>> Pipeline(
-      absl::Span<const Statement> statements) override;
+  absl::StatusOr<std::vector<Rows>> Pipeline(absl::Span<const Statement> statements) override;
   absl::StatusOr<int64_t> BulkInsert(absl::string_view table,
                                      const std::vector<std::string>& columns,
                                      absl::Span<const Row> rows, OnConflict on_conflict) override;

@@ -52,7 +52,7 @@ std::optional<Damage> FirstDifference(const std::string& path, const Hashes& has
                                       const Hashes& derived) {
   for (size_t i = 0; i < hashes.size(); ++i) {
     if (hashes[i] == derived[i]) continue;
-    return Damage{DamageKind::kWrongHash, path, i, merkle::EncodeHash(derived[i]),
+    return Damage{DamageKind::kWrongHash,        path, i, merkle::EncodeHash(derived[i]),
                   merkle::EncodeHash(hashes[i]), ""};
   }
   return std::nullopt;
@@ -95,8 +95,8 @@ Damage LocateInEdge(const TileSource& source, uint64_t size, const Hash& root, D
 
 absl::Status CheckTree(const TileSource& source, const note::Checkpoint& checkpoint,
                        const CheckOptions& options) {
-  ASSIGN_OR_RETURN(const auto tiles, VerifiedTiles::Open(checkpoint.size, checkpoint.root,
-                                                         {.source = &source}));
+  ASSIGN_OR_RETURN(const auto tiles,
+                   VerifiedTiles::Open(checkpoint.size, checkpoint.root, {.source = &source}));
   const int threads = options.threads > 0
                           ? options.threads
                           : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
@@ -120,8 +120,8 @@ absl::StatusOr<CheckReport> Check(const TileSource& source, const CheckOptions& 
   CheckReport report;
   const absl::StatusOr<std::string> note = source.ReadCheckpoint();
   if (absl::IsNotFound(note.status())) {
-    report.damage = {DamageKind::kMissing, "checkpoint", {}, "", "",
-                     std::string(note.status().message())};
+    report.damage = {
+        DamageKind::kMissing, "checkpoint", {}, "", "", std::string(note.status().message())};
     return report;
   }
   absl::Status status = note.status();

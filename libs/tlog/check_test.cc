@@ -76,13 +76,13 @@ TEST_CASE("A log without damage is clean, whatever its size") {
     testing::TempDir dir;
     WriteFiles(dir.path(), log.PublicFiles(size));
     uint64_t done = 0;
-    const CheckReport report = RequireOk(
-        Check(FolderSource(dir.path()), {.trust = log.trust(), .progress = [&](uint64_t entries,
-                                                                               uint64_t total) {
-                                           CHECK(entries > done);
-                                           CHECK(total == size);
-                                           done = entries;
-                                         }}));
+    const CheckReport report =
+        RequireOk(Check(FolderSource(dir.path()),
+                        {.trust = log.trust(), .progress = [&](uint64_t entries, uint64_t total) {
+                           CHECK(entries > done);
+                           CHECK(total == size);
+                           done = entries;
+                         }}));
     CAPTURE(size, report.damage.has_value() ? Describe(*report.damage) : "");
     CHECK_FALSE(report.damage.has_value());
     REQUIRE(report.checkpoint.has_value());
@@ -185,9 +185,9 @@ TEST_CASE("A checkpoint whose root is another, and one that another key signed, 
   CHECK(found.found == merkle::EncodeHash(other.Root(600)));
 
   const auto impostor = note::TestLogSigner(ModelLog::kOrigin, 'I');
-  found = *RequireOk(Check(FolderSource(damaged.folder()),
-                           {.trust = LogTrust(impostor->verifier())}))
-               .damage;
+  found =
+      *RequireOk(Check(FolderSource(damaged.folder()), {.trust = LogTrust(impostor->verifier())}))
+           .damage;
   CHECK(found.kind == DamageKind::kSignature);
   CHECK(found.path == "checkpoint");
 }

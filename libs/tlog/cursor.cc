@@ -30,8 +30,8 @@ absl::StatusOr<Cursor> ParseCursor(absl::string_view text, const LogTrust& trust
   absl::StatusOr<SignedCheckpoint> checkpoint = trust.OpenKnown(text.substr(end + 2));
   if (!checkpoint.ok()) return Malformed(checkpoint.status().message());
   if (*next > checkpoint->checkpoint.size) {
-    return Malformed(absl::StrCat("it is at entry ", *next, " of a log that had ",
-                                  checkpoint->checkpoint.size));
+    return Malformed(
+        absl::StrCat("it is at entry ", *next, " of a log that had ", checkpoint->checkpoint.size));
   }
   return Cursor{*next, *std::move(checkpoint)};
 }

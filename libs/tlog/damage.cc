@@ -15,10 +15,9 @@ namespace {
 constexpr char kPayload[] = "countersign/tlog-damage";
 // Of the payload's fields; `detail`, the last, may hold anything.
 constexpr char kSeparator = '\0';
-constexpr DamageKind kKinds[] = {DamageKind::kMissing,   DamageKind::kShort,
-                                 DamageKind::kLong,      DamageKind::kMalformed,
-                                 DamageKind::kWrongHash, DamageKind::kSignature,
-                                 DamageKind::kQuorum,    DamageKind::kRoot};
+constexpr DamageKind kKinds[] = {
+    DamageKind::kMissing,   DamageKind::kShort,     DamageKind::kLong,   DamageKind::kMalformed,
+    DamageKind::kWrongHash, DamageKind::kSignature, DamageKind::kQuorum, DamageKind::kRoot};
 
 std::string Detail(const Damage& damage) {
   return damage.detail.empty() ? "" : absl::StrCat(" (", damage.detail, ")");
@@ -95,8 +94,7 @@ absl::Status DamageError(const Damage& damage) {
       damage.expected,
       damage.found,
       damage.detail};
-  status.SetPayload(kPayload,
-                    absl::Cord(absl::StrJoin(fields, absl::string_view(&kSeparator, 1))));
+  status.SetPayload(kPayload, absl::Cord(absl::StrJoin(fields, absl::string_view(&kSeparator, 1))));
   return status;
 }
 

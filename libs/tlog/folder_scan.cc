@@ -34,8 +34,8 @@ absl::Status CheckEarlierPartial(const FolderSource& source, const std::string& 
   absl::StatusOr<Resource> read;
   if (resource.entries) {
     ASSIGN_OR_RETURN(const auto bundle, tiles->Bundle(tile.index));
-    expected = bundle->resource.bytes.substr(
-        0, BundlePrefixBytes(bundle->resource.bytes, tile.width));
+    expected =
+        bundle->resource.bytes.substr(0, BundlePrefixBytes(bundle->resource.bytes, tile.width));
     read = source.ReadEntryBundle(tile.index, tile.width);
   } else {
     ASSIGN_OR_RETURN(const auto hashes, tiles->Tile(tile.level, tile.index));
@@ -59,9 +59,14 @@ absl::Status CheckEarlierPartial(const FolderSource& source, const std::string& 
   }
   size_t at = 0;
   while (found[at] == expected[at]) ++at;
-  return DamageError({DamageKind::kMalformed, path, {}, "", "",
-                      absl::StrCat("byte ", at, " is not that of the wider one; it is of an "
-                                                "earlier checkpoint")});
+  return DamageError({DamageKind::kMalformed,
+                      path,
+                      {},
+                      "",
+                      "",
+                      absl::StrCat("byte ", at,
+                                   " is not that of the wider one; it is of an "
+                                   "earlier checkpoint")});
 }
 
 absl::Status ScanFile(const std::string& path, const FolderSource& source, VerifiedTiles* tiles,

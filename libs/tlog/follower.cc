@@ -23,8 +23,8 @@ absl::StatusOr<uint64_t> Follower::Advance() {
   ASSIGN_OR_RETURN(const std::string note, options_.source->ReadCheckpoint());
   if (tiles_ == nullptr || note != checkpoint_->note) {
     ASSIGN_OR_RETURN(SignedCheckpoint seen, options_.trust.Open(note));
-    ASSIGN_OR_RETURN(tiles_, OpenGrown(checkpoint_, seen, *options_.source,
-                                       {.source = options_.source}));
+    ASSIGN_OR_RETURN(tiles_,
+                     OpenGrown(checkpoint_, seen, *options_.source, {.source = options_.source}));
     checkpoint_ = std::move(seen);
   }
   return checkpoint_->checkpoint.size;

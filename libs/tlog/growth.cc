@@ -22,15 +22,14 @@ absl::Status ForkError(const SignedCheckpoint& known, const SignedCheckpoint& se
       " entries does not contain the tree of ", known.checkpoint.size,
       " entries that it signed before; keep both checkpoints, they are the proof"));
   status.SetPayload(
-      kPayload,
-      absl::Cord(absl::StrCat(known.note, absl::string_view(&kSeparator, 1), seen.note)));
+      kPayload, absl::Cord(absl::StrCat(known.note, absl::string_view(&kSeparator, 1), seen.note)));
   return status;
 }
 
 absl::Status WentBack(const SignedCheckpoint& known, const SignedCheckpoint& seen,
                       const TileSource& known_source) {
-  const absl::StatusOr<std::unique_ptr<VerifiedTiles>> tiles = VerifiedTiles::Open(
-      known.checkpoint.size, known.checkpoint.root, {.source = &known_source});
+  const absl::StatusOr<std::unique_ptr<VerifiedTiles>> tiles =
+      VerifiedTiles::Open(known.checkpoint.size, known.checkpoint.root, {.source = &known_source});
   if (tiles.ok()) {
     const absl::StatusOr<merkle::Hash> root = (*tiles)->RootAt(seen.checkpoint.size);
     if (root.ok() && *root != seen.checkpoint.root) return ForkError(known, seen);

@@ -57,8 +57,8 @@ absl::StatusOr<std::string> Gunzip(absl::string_view bytes, size_t max_bytes) {
       if (stream.avail_in == 0) break;
       if (inflateReset(&stream) != Z_OK) return absl::InternalError("cannot go on decoding gzip");
     } else if (result != Z_OK && !(result == Z_BUF_ERROR && stream.avail_out == 0)) {
-      return absl::InvalidArgumentError(
-          result == Z_BUF_ERROR ? "the gzip data is cut short" : "the gzip data is malformed");
+      return absl::InvalidArgumentError(result == Z_BUF_ERROR ? "the gzip data is cut short"
+                                                              : "the gzip data is malformed");
     }
   }
   if (used > max_bytes) {

@@ -37,15 +37,15 @@ absl::Status StatusOfAnswer(const std::string& url, int status) {
 
 HttpSource::HttpSource(Options options)
     : options_(std::move(options)),
-      client_(std::make_unique<http::Client>(
-          http::ClientOptions{.max_response_bytes = kMaxResourceBytes,
-                              .max_idle_per_host = options_.connections})) {}
+      client_(std::make_unique<http::Client>(http::ClientOptions{
+          .max_response_bytes = kMaxResourceBytes, .max_idle_per_host = options_.connections})) {}
 
 absl::StatusOr<std::unique_ptr<HttpSource>> HttpSource::Create(Options options) {
   if (absl::StartsWithIgnoreCase(options.url, "https://")) {
     return absl::InvalidArgumentError(
-        absl::StrCat(options.url, ": TLS is not spoken here; let a local proxy do it and give its "
-                                  "http:// URL. What is read is verified all the same"));
+        absl::StrCat(options.url,
+                     ": TLS is not spoken here; let a local proxy do it and give its "
+                     "http:// URL. What is read is verified all the same"));
   }
   options.url = WithoutSlash(std::move(options.url));
   RETURN_IF_ERROR(http::ParseHttpUrl(options.url).status());
@@ -72,8 +72,8 @@ absl::StatusOr<std::string> HttpSource::FetchOnce(const std::string& path,
   const absl::StatusOr<http::Response> response = client_->Call(request);
   if (!response.ok()) {
     if (!absl::IsResourceExhausted(response.status())) return response.status();
-    return DamageError({DamageKind::kLong, path, {}, absl::StrCat("at most ", MaxBytesOf(path)),
-                        "more", ""});
+    return DamageError(
+        {DamageKind::kLong, path, {}, absl::StrCat("at most ", MaxBytesOf(path)), "more", ""});
   }
   if (response->status != 200) {
     int seconds = 0;
@@ -85,13 +85,13 @@ absl::StatusOr<std::string> HttpSource::FetchOnce(const std::string& path,
   const std::string coding = absl::AsciiStrToLower(response->headers.Get("Content-Encoding"));
   if (coding.empty() || coding == "identity") return std::string(response->body_view());
   if (coding != "gzip" && coding != "x-gzip") {
-    return absl::UnimplementedError(absl::StrCat(
-        request.url, " is coded as ", coding, ", which was not asked for; gzip was"));
+    return absl::UnimplementedError(
+        absl::StrCat(request.url, " is coded as ", coding, ", which was not asked for; gzip was"));
   }
   absl::StatusOr<std::string> decoded = Gunzip(response->body_view(), MaxBytesOf(path));
   if (decoded.ok()) return decoded;
-  return DamageError({DamageKind::kMalformed, path, {}, "", "",
-                      std::string(decoded.status().message())});
+  return DamageError(
+      {DamageKind::kMalformed, path, {}, "", "", std::string(decoded.status().message())});
 }
 
 }  // namespace countersign::tlog

@@ -44,10 +44,8 @@ std::string Gzip(absl::string_view bytes) {
 class LogServer {
  public:
   explicit LogServer(Files files) : files_(std::move(files)) {
-    server_ = RequireOk(http::Server::Listen({}, [this](http::Request request,
-                                                        http::Responder respond) {
-      respond(Answer(request));
-    }));
+    server_ = RequireOk(http::Server::Listen(
+        {}, [this](http::Request request, http::Responder respond) { respond(Answer(request)); }));
   }
 
   std::string url() const { return absl::StrCat("http://", server_->address(), "/log/"); }

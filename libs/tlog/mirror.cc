@@ -90,9 +90,9 @@ absl::Status Mirror::Prepare() {
     RETURN_IF_ERROR(note.status());
     absl::StatusOr<SignedCheckpoint> known = options_.trust.OpenKnown(*note);
     if (!known.ok()) {
-      return absl::FailedPreconditionError(
-          absl::StrCat(options_.folder, " holds something else than a mirror of this log: ",
-                       known.status().message()));
+      return absl::FailedPreconditionError(absl::StrCat(
+          options_.folder,
+          " holds something else than a mirror of this log: ", known.status().message()));
     }
     checkpoint_ = *std::move(known);
   }
@@ -128,13 +128,13 @@ absl::StatusOr<bool> Mirror::Update() {
   ASSIGN_OR_RETURN(const std::string note, options_.source->ReadCheckpoint());
   if (checkpoint_.has_value() && note == checkpoint_->note) return false;
   ASSIGN_OR_RETURN(SignedCheckpoint seen, options_.trust.Open(note));
-  ASSIGN_OR_RETURN(
-      const auto tiles,
-      OpenGrown(checkpoint_, seen, local_,
-                {.source = options_.source,
-                 .nearer = &local_,
-                 .accept = [this](const std::string& path,
-                                  absl::string_view bytes) { return Place(path, bytes); }}));
+  ASSIGN_OR_RETURN(const auto tiles,
+                   OpenGrown(checkpoint_, seen, local_,
+                             {.source = options_.source,
+                              .nearer = &local_,
+                              .accept = [this](const std::string& path, absl::string_view bytes) {
+                                return Place(path, bytes);
+                              }}));
   RETURN_IF_ERROR(CopyTree(tiles.get()));
   RETURN_IF_ERROR(Synchronise());
   const uint64_t old_size = checkpoint_.has_value() ? checkpoint_->checkpoint.size : 0;

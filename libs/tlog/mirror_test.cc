@@ -92,12 +92,13 @@ TEST_CASE("A mirror is the source's files, byte by byte, whatever the sizes it w
   for (uint64_t size : {0, 1, 255, 256, 257, 512, 700, 65536, 65537, 66200}) {
     source.Publish(size);
     uint64_t copied = 0;
-    const auto mirror = RequireOk(Mirror::Open(
-        {.folder = dir.path() + "/mirror", .source = &source, .trust = log.trust(),
-         .progress = [&](uint64_t done, uint64_t total) {
-           CHECK(done <= total);
-           copied = done;
-         }}));
+    const auto mirror = RequireOk(Mirror::Open({.folder = dir.path() + "/mirror",
+                                                .source = &source,
+                                                .trust = log.trust(),
+                                                .progress = [&](uint64_t done, uint64_t total) {
+                                                  CHECK(done <= total);
+                                                  copied = done;
+                                                }}));
     const uint64_t before =
         mirror->checkpoint().has_value() ? mirror->checkpoint()->checkpoint.size : 0;
     CHECK(RequireOk(mirror->Update()));
@@ -186,8 +187,7 @@ TEST_CASE("A file that did not reach the disk is not put in place") {
   testing::TempDir dir;
   const auto mirror = OpenMirror(dir.path(), log, source);
   failing_fdatasyncs = 2;
-  CHECK_THAT(mirror->Update().status(),
-             StatusIs(absl::StatusCode::kUnavailable, "synchronise"));
+  CHECK_THAT(mirror->Update().status(), StatusIs(absl::StatusCode::kUnavailable, "synchronise"));
   failing_fdatasyncs = 0;
   for (const auto& [path, bytes] : ReadFiles(dir.path())) {
     CAPTURE(path);
@@ -210,9 +210,9 @@ TEST_CASE("Nothing is touched in a folder that is no mirror of the log") {
     Files files = leftovers;
     files[path] = bytes;
     WriteFiles(dir.path(), files);
-    CHECK_THAT(Mirror::Open({.folder = dir.path(), .source = &source, .trust = log.trust()})
-                   .status(),
-               StatusIs(absl::StatusCode::kFailedPrecondition, "something else"));
+    CHECK_THAT(
+        Mirror::Open({.folder = dir.path(), .source = &source, .trust = log.trust()}).status(),
+        StatusIs(absl::StatusCode::kFailedPrecondition, "something else"));
     CHECK(ReadFiles(dir.path()) == files);
   }
 }
@@ -264,9 +264,8 @@ TEST_CASE("A mirror never goes back") {
   RequireOk(mirror->Update());
   for (uint64_t size : {699, 256, 0}) {
     source.Publish(size);
-    CHECK_THAT(mirror->Update(),
-               StatusIs(absl::StatusCode::kFailedPrecondition,
-                        absl::StrCat("went back from 700 to ", size)));
+    CHECK_THAT(mirror->Update(), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                          absl::StrCat("went back from 700 to ", size)));
   }
   CheckClean(dir.path(), log, 700);
 }
@@ -307,8 +306,8 @@ TEST_CASE("With a policy, a checkpoint without its quorum is not taken") {
       absl::StrCat("log ", log.signer().vkey(), "\nwitness w ", witness->vkey(), "\nquorum w\n")));
   ModelSource source(log, 300);
   testing::TempDir dir;
-  const auto mirror = RequireOk(
-      Mirror::Open({.folder = dir.path(), .source = &source, .trust = LogTrust(policy)}));
+  const auto mirror =
+      RequireOk(Mirror::Open({.folder = dir.path(), .source = &source, .trust = LogTrust(policy)}));
   const absl::Status status = mirror->Update().status();
   REQUIRE(DamageOf(status).has_value());
   CHECK(DamageOf(status)->kind == DamageKind::kQuorum);

@@ -65,8 +65,7 @@ Hash ModelLog::Root(uint64_t size) const { return TreeHash(subtrees_[0], 0, size
 std::string ModelLog::Checkpoint(uint64_t size, const note::NoteSigner* witness) const {
   std::vector<const note::NoteSigner*> signers = {signer_.get()};
   if (witness != nullptr) signers.push_back(witness);
-  return RequireOk(
-      note::SignNote(note::FormatCheckpoint({kOrigin, size, Root(size)}), signers));
+  return RequireOk(note::SignNote(note::FormatCheckpoint({kOrigin, size, Root(size)}), signers));
 }
 
 Files ModelLog::PublicFiles(uint64_t size) const {

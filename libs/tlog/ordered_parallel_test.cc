@@ -61,12 +61,11 @@ TEST_CASE("The error is the one that a loop would meet, and then nothing goes on
     CHECK_THAT(status, StatusIs(absl::StatusCode::kDataLoss, absl::StrCat("item ", failing)));
     CHECK(taken == failing);
   }
-  CHECK_THAT(OrderedParallel<int>(
-                 &pool, 0, 100, 4, [](uint64_t) { return absl::StatusOr<int>(1); },
-                 [](uint64_t i, int) {
-                   return i < 50 ? absl::OkStatus() : absl::AbortedError("enough");
-                 }),
-             StatusIs(absl::StatusCode::kAborted, "enough"));
+  CHECK_THAT(
+      OrderedParallel<int>(
+          &pool, 0, 100, 4, [](uint64_t) { return absl::StatusOr<int>(1); },
+          [](uint64_t i, int) { return i < 50 ? absl::OkStatus() : absl::AbortedError("enough"); }),
+      StatusIs(absl::StatusCode::kAborted, "enough"));
 }
 
 TEST_CASE("A damage travels in a status unchanged") {

@@ -52,8 +52,12 @@ size_t MaxBytesOf(absl::string_view path) {
 
 absl::Status CheckResourceSize(const std::string& path, uint64_t bytes) {
   if (bytes <= MaxBytesOf(path)) return absl::OkStatus();
-  return DamageError({DamageKind::kLong, path, {}, absl::StrCat("at most ", MaxBytesOf(path)),
-                      absl::StrCat(bytes), ""});
+  return DamageError({DamageKind::kLong,
+                      path,
+                      {},
+                      absl::StrCat("at most ", MaxBytesOf(path)),
+                      absl::StrCat(bytes),
+                      ""});
 }
 
 size_t BundlePrefixBytes(absl::string_view bundle, uint32_t count) {

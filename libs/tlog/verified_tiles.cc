@@ -35,10 +35,9 @@ absl::StatusOr<Hashes> ReadTileHashes(const TileSource& source, const merkle::Ti
   if (!read.ok()) return OrMissing(read.status(), merkle::TilePath(tile));
   const size_t expected = tile.width * kHashSize;
   if (read->bytes.size() != expected) {
-    const DamageKind kind =
-        read->bytes.size() < expected ? DamageKind::kShort : DamageKind::kLong;
-    return DamageError({kind, read->path, {}, absl::StrCat(expected),
-                        absl::StrCat(read->bytes.size()), ""});
+    const DamageKind kind = read->bytes.size() < expected ? DamageKind::kShort : DamageKind::kLong;
+    return DamageError(
+        {kind, read->path, {}, absl::StrCat(expected), absl::StrCat(read->bytes.size()), ""});
   }
   Hashes hashes(tile.width);
   std::memcpy(hashes.data(), read->bytes.data(), expected);
@@ -48,11 +47,10 @@ absl::StatusOr<Hashes> ReadTileHashes(const TileSource& source, const merkle::Ti
 
 absl::StatusOr<Hashes> BundleLeafHashes(const Resource& bundle, uint32_t width,
                                         std::vector<absl::string_view>* entries) {
-  absl::StatusOr<std::vector<absl::string_view>> parsed =
-      merkle::ParseBundle(bundle.bytes, width);
+  absl::StatusOr<std::vector<absl::string_view>> parsed = merkle::ParseBundle(bundle.bytes, width);
   if (!parsed.ok()) {
-    return DamageError({DamageKind::kMalformed, bundle.path, {}, "", "",
-                        std::string(parsed.status().message())});
+    return DamageError(
+        {DamageKind::kMalformed, bundle.path, {}, "", "", std::string(parsed.status().message())});
   }
   *entries = *std::move(parsed);
   Hashes hashes(width);
@@ -119,8 +117,12 @@ absl::Status VerifiedTiles::OpenEdge() {
     root = EdgeRoot(size_, edge);
   }
   if (root != root_) {
-    return DamageError({DamageKind::kRoot, "checkpoint", {}, merkle::EncodeHash(root),
-                        merkle::EncodeHash(root_), ""});
+    return DamageError({DamageKind::kRoot,
+                        "checkpoint",
+                        {},
+                        merkle::EncodeHash(root),
+                        merkle::EncodeHash(root_),
+                        ""});
   }
   for (size_t level = 0; level < edge.size(); ++level) {
     if (edge[level].empty()) continue;
@@ -171,8 +173,12 @@ absl::StatusOr<VerifiedTiles::TilePtr> VerifiedTiles::ReadFullTile(int level, ui
       }
       return std::make_shared<const Hashes>(*std::move(hashes));
     }
-    status = DamageError({DamageKind::kWrongHash, resource.path, {}, merkle::EncodeHash(expected),
-                          merkle::EncodeHash(root), ""});
+    status = DamageError({DamageKind::kWrongHash,
+                          resource.path,
+                          {},
+                          merkle::EncodeHash(expected),
+                          merkle::EncodeHash(root),
+                          ""});
   }
   return status;
 }
@@ -205,8 +211,7 @@ absl::StatusOr<std::shared_ptr<const VerifiedBundle>> VerifiedTiles::Bundle(uint
   ASSIGN_OR_RETURN(auto bundle, ReadBundle(*options_.source, index, leaf_hashes));
   if (options_.accept != nullptr) {
     const uint32_t width = static_cast<uint32_t>(leaf_hashes->size());
-    RETURN_IF_ERROR(
-        options_.accept(merkle::EntriesPath(index, width), bundle->resource.bytes));
+    RETURN_IF_ERROR(options_.accept(merkle::EntriesPath(index, width), bundle->resource.bytes));
   }
   return bundle;
 }

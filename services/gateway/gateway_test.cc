@@ -376,8 +376,8 @@ TEST_CASE("Tiles and checkpoints pass as bytes with the ledger's cache fields") 
         "ledger GET /logs/main" + other + "/tile/entries/000  ");
   CHECK(door.Get("/checkpoint", {{"If-None-Match", "\"e\""}}).status == 304);
   CHECK(door.Ask("HEAD", "/checkpoint").headers.Get("Content-Length") != "0");
-  for (const char* bad :
-       {"/tile/../secret", "/tenants/../logs/x/checkpoint", "/tenants/a/logs/x", "/tile/%2e%2e/secret", "/tile/0/..", "/tile/", "/tile"}) {
+  for (const char* bad : {"/tile/../secret", "/tenants/../logs/x/checkpoint", "/tenants/a/logs/x",
+                          "/tile/%2e%2e/secret", "/tile/0/..", "/tile/", "/tile"}) {
     CAPTURE(bad);
     CHECK(door.Get(bad).status == 404);
   }

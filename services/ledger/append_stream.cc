@@ -45,9 +45,8 @@ void AppendStream::Submit(const std::shared_ptr<Batch>& batch) {
       [this, batch](const Log* log, absl::StatusOr<Ledger::Appended> appended) {
         batch->status = appended.status();
         if (appended.ok()) {
-          batch->status =
-              FillAppended(*log->ledger, *appended, batch->response.mutable_entries(),
-                           batch->response.mutable_checkpoint());
+          batch->status = FillAppended(*log->ledger, *appended, batch->response.mutable_entries(),
+                                       batch->response.mutable_checkpoint());
         }
         Proceed([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
           batch->answered = true;

@@ -134,8 +134,8 @@ void AwaitedTree::Run() {
       }
       why = problem_;
     }
-    Answer(std::move(expired), absl::DeadlineExceededError(
-                                   absl::StrCat(late_, why.empty() ? "" : ": ", why)));
+    Answer(std::move(expired),
+           absl::DeadlineExceededError(absl::StrCat(late_, why.empty() ? "" : ": ", why)));
   }
 }
 

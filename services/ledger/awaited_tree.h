@@ -68,8 +68,7 @@ class AwaitedTree {
   using Waiters = std::multimap<uint64_t, Waiter>;  // by the size that they wait for
 
   void Run();
-  void Take(Waiters::iterator waiter, std::vector<Done>* out)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Take(Waiters::iterator waiter, std::vector<Done>* out) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   static void Answer(std::vector<Done> waiters, const absl::StatusOr<SignedTreeHead>& answer);
 
   const std::string late_;

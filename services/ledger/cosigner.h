@@ -19,8 +19,8 @@ namespace countersign::ledger {
 // Thread-safe.
 class Cosigner {
  public:
-  // The consistency proof from a tree size to another, as Ledger::ConsistencyProof. Unavailable when
-  // the log cannot tell yet whether it holds the larger one.
+  // The consistency proof from a tree size to another, as Ledger::ConsistencyProof. Unavailable
+  // when the log cannot tell yet whether it holds the larger one.
   using ProofFn =
       std::function<absl::StatusOr<std::vector<merkle::Hash>>(uint64_t first, uint64_t second)>;
 
@@ -29,7 +29,8 @@ class Cosigner {
   //                cosigner was stopped
   //   Aborted      nor was it here, but only because a witness was asked for the cosignature of a
   //                larger head instead, or has given it already
-  //   DataLoss     a witness holds a checkpoint that this log has signed and that is not of the tree
+  //   DataLoss     a witness holds a checkpoint that this log has signed and that is not of the
+  //   tree
   //                here: this store is an old copy, and signing on would fork the log
   using Done = std::function<void(absl::StatusOr<std::string>)>;
 
@@ -47,8 +48,8 @@ class Cosigner {
 
   // Begins a round: asks witnesses to cosign `checkpoint`, the log's own signed note over `head`.
   // Rounds overlap, each with a head no smaller than that of the one before, and may end in any
-  // order. `done` is called once, from any thread, perhaps before Start returns, and must not block.
-  // `proof` may be called from any thread until the cosigner is destroyed.
+  // order. `done` is called once, from any thread, perhaps before Start returns, and must not
+  // block. `proof` may be called from any thread until the cosigner is destroyed.
   virtual void Start(const TreeHead& head, absl::string_view checkpoint, ProofFn proof,
                      Done done) = 0;
 

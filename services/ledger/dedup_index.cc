@@ -50,7 +50,8 @@ absl::StatusOr<std::unique_ptr<DedupIndex>> DedupIndex::Open(const std::string& 
   rocksdb::Options options;
   options.create_if_missing = true;
   // Hashes are random, so compaction merges everything it touches: it is done rarely, on few large
-  // files, and a filter in memory (10 bits a key) answers 99 % of "is it new?" without reading them.
+  // files, and a filter in memory (10 bits a key) answers 99 % of "is it new?" without reading
+  // them.
   options.level0_file_num_compaction_trigger = 8;
   options.max_bytes_for_level_base = 512 << 20;
   options.write_buffer_size = 64 << 20;

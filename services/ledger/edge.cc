@@ -16,10 +16,10 @@ using CloseTile = absl::FunctionRef<absl::Status(const ClosedTile& tile)>;
 // Adds to an incomplete tile without filling it, or fills it and returns its root.
 merkle::Hash AppendToTile(merkle::CompactRange* tree, absl::Span<const merkle::Hash> leaf_hashes) {
   merkle::Hash root{};
-  tree->AppendMany(leaf_hashes, [&root](const merkle::NodeId& first,
-                                        absl::Span<const merkle::Hash> hashes) {
-    if (first.level == merkle::kTileHeight) root = hashes.front();
-  });
+  tree->AppendMany(leaf_hashes,
+                   [&root](const merkle::NodeId& first, absl::Span<const merkle::Hash> hashes) {
+                     if (first.level == merkle::kTileHeight) root = hashes.front();
+                   });
   return root;
 }
 

@@ -55,10 +55,10 @@ absl::Status AppendLeaves(Edge* edge, absl::Span<const merkle::Hash> leaf_hashes
 
 // The edge of the tree of `size` leaves, without a bundle. `read` returns hashes [begin, end) of
 // tile level `level`: of leaves at level 0, of full tiles' roots above.
-absl::StatusOr<Edge> RebuildEdge(
-    uint64_t size, absl::FunctionRef<absl::StatusOr<std::vector<merkle::Hash>>(
-                       int level, uint64_t begin, uint64_t end)>
-                       read);
+absl::StatusOr<Edge> RebuildEdge(uint64_t size,
+                                 absl::FunctionRef<absl::StatusOr<std::vector<merkle::Hash>>(
+                                     int level, uint64_t begin, uint64_t end)>
+                                     read);
 
 // The tree of all the leaves that are in full tiles of level 0.
 merkle::CompactRange TreeOfFullTiles(const Edge& edge);

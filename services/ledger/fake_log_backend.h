@@ -21,12 +21,12 @@ namespace countersign::ledger {
 struct FakeLogs {
   std::string directory;  // of all logs; outlives the registry's
   bool shared = false;
-  bool block_cosigners = false;                      // those made from now on
-  std::map<std::string, std::string> origins;        // by name: the logs that there are
-  std::map<std::string, std::string> policies;       // by name
-  std::map<std::string, absl::Status> failures;      // by name: what Open answers
-  std::map<std::string, FakeLogStore*> stores;       // by name
-  std::map<std::string, FakeCosigner*> cosigners;    // by origin
+  bool block_cosigners = false;                    // those made from now on
+  std::map<std::string, std::string> origins;      // by name: the logs that there are
+  std::map<std::string, std::string> policies;     // by name
+  std::map<std::string, absl::Status> failures;    // by name: what Open answers
+  std::map<std::string, FakeLogStore*> stores;     // by name
+  std::map<std::string, FakeCosigner*> cosigners;  // by origin
 
   LogRegistry::Options Options(const std::string& main_log, const std::string& origin);
 };

@@ -162,8 +162,8 @@ class FakeLogStore : public LogStore {
   int publish_calls_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-// A log in memory that any number of SharedFakeStores work on, as ledgers of several processes do on
-// one database. Thread-safe.
+// A log in memory that any number of SharedFakeStores work on, as ledgers of several processes do
+// on one database. Thread-safe.
 class SharedFakeLog {
  public:
   // Everything that was ever published, in that order.
@@ -384,8 +384,8 @@ class FakeCosigner : public Cosigner {
   // Each time with another line, as a fresh cosignature has another time.
   std::string Cosigned(const std::string& checkpoint) {
     base::MutexLock lock(&mutex_);
-    return checkpoint + note::FormatSignatureLine({"witness.example", 7,
-                                                   absl::StrCat("not a signature ", ++cosigned_)});
+    return checkpoint + note::FormatSignatureLine(
+                            {"witness.example", 7, absl::StrCat("not a signature ", ++cosigned_)});
   }
   void AnswerAll() {
     std::vector<Held> rounds;

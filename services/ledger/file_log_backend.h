@@ -1,5 +1,5 @@
-// LogBackend on a data folder: the main log in the folder itself, each other log in a folder like it
-// at logs/{tenant}/{log}, with its tlog-policy in the file witness-policy.
+// LogBackend on a data folder: the main log in the folder itself, each other log in a folder like
+// it at logs/{tenant}/{log}, with its tlog-policy in the file witness-policy.
 #ifndef COUNTERSIGN_SERVICES_LEDGER_FILE_LOG_BACKEND_H_
 #define COUNTERSIGN_SERVICES_LEDGER_FILE_LOG_BACKEND_H_
 

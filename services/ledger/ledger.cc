@@ -24,10 +24,10 @@ constexpr absl::Duration kMaxRetryAfter = absl::Seconds(5);
 constexpr absl::Duration kDiskFullRetryAfter = absl::Seconds(30);
 
 absl::Status FrozenError() {
-  return runtime::AttachReason(
-      absl::FailedPreconditionError("the log is frozen: it takes no more entries, but what it holds "
-                                    "is served for ever; append to another log"),
-      "LOG_FROZEN");
+  return runtime::AttachReason(absl::FailedPreconditionError(
+                                   "the log is frozen: it takes no more entries, but what it holds "
+                                   "is served for ever; append to another log"),
+                               "LOG_FROZEN");
 }
 
 // Why the store did not take a batch, in words for its callers.
@@ -74,24 +74,24 @@ Ledger::Ledger(const Options& options, std::unique_ptr<LogStore> store,
                  store_.get(), signer_->verifier(), std::move(cosigner), PublisherCallbacks()) {}
 
 Publisher::Callbacks Ledger::PublisherCallbacks() {
-  return {.proof = [this](uint64_t first,
-                          uint64_t second) { return ConsistencyProof(first, second); },
-          .confirmed =
-              [this] {
-                base::MutexLock lock(&mutex_);
-                integrator_wake_.NotifyOne();
-              },
-          .follow =
-              [this] {
-                base::MutexLock lock(&mutex_);
-                follow_now_ = true;
-                integrator_wake_.NotifyOne();
-              },
-          .adopted =
-              [this](const SignedTreeHead& tree) {
-                if (tree.head.size > signed_.tree().head.size) signed_.Set(tree);
-              },
-          .lost = [this](const absl::Status& status) { Lose(status); }};
+  return {
+      .proof = [this](uint64_t first, uint64_t second) { return ConsistencyProof(first, second); },
+      .confirmed =
+          [this] {
+            base::MutexLock lock(&mutex_);
+            integrator_wake_.NotifyOne();
+          },
+      .follow =
+          [this] {
+            base::MutexLock lock(&mutex_);
+            follow_now_ = true;
+            integrator_wake_.NotifyOne();
+          },
+      .adopted =
+          [this](const SignedTreeHead& tree) {
+            if (tree.head.size > signed_.tree().head.size) signed_.Set(tree);
+          },
+      .lost = [this](const absl::Status& status) { Lose(status); }};
 }
 
 absl::StatusOr<std::unique_ptr<Ledger>> Ledger::Start(const Options& options,
@@ -149,9 +149,9 @@ void Ledger::Stop() {
     if (thread->joinable()) thread->join();
   }
   publisher_.Stop();
-  const absl::Status left =
-      absl::DeadlineExceededError("the entries are in the log, but the ledger stopped before they "
-                                  "reached the wanted level: ask again later");
+  const absl::Status left = absl::DeadlineExceededError(
+      "the entries are in the log, but the ledger stopped before they "
+      "reached the wanted level: ask again later");
   signed_.Close(left);
   publisher_.published().Close(left);
 }
@@ -317,8 +317,7 @@ void Ledger::SequenceBatch(std::vector<CallPtr> batch) {
   {
     base::MutexLock lock(&mutex_);
     const double rate = static_cast<double>(entries.size()) / std::max(took.count(), 1e-6);
-    entries_per_second_ =
-        entries_per_second_ == 0 ? rate : 0.8 * entries_per_second_ + 0.2 * rate;
+    entries_per_second_ = entries_per_second_ == 0 ? rate : 0.8 * entries_per_second_ + 0.2 * rate;
     sequenced_size_ = std::max(sequenced_size_, size);
     wanted_size_ = std::max(wanted_size_, wanted);
     wake = integrator_idle_ || wanted_size_ > signed_size_;
@@ -365,9 +364,8 @@ bool Ledger::WaitToIntegrate() {
   }
   integrator_idle_ = false;
   if (wanted_size_ <= signed_size_ && !follow_now_) {
-    integrator_wake_.WaitFor(&mutex_, options_.integrate_interval, [&] {
-      return ended() || follow_now_ || wanted_size_ > signed_size_;
-    });
+    integrator_wake_.WaitFor(&mutex_, options_.integrate_interval,
+                             [&] { return ended() || follow_now_ || wanted_size_ > signed_size_; });
   }
   follow_now_ = false;
   // What is sequenced is durable: the next start integrates it.
@@ -380,9 +378,8 @@ void Ledger::IntegrateLoop() {
     if (status.ok()) continue;
     if (absl::IsDataLoss(status)) return Lose(status);
     base::MutexLock lock(&mutex_);
-    integrator_wake_.WaitFor(&mutex_, options_.integrate_retry, [this] {
-      return stopping_ || absl::IsDataLoss(stopped_);
-    });
+    integrator_wake_.WaitFor(&mutex_, options_.integrate_retry,
+                             [this] { return stopping_ || absl::IsDataLoss(stopped_); });
   }
 }
 

@@ -185,17 +185,17 @@ class Ledger {
   base::CondVar freeze_done_;
   std::deque<CallPtr> queued_ ABSL_GUARDED_BY(mutex_);
   size_t queued_entries_ ABSL_GUARDED_BY(mutex_) = 0;
-  size_t held_bytes_ ABSL_GUARDED_BY(mutex_) = 0;      // of all calls not answered yet
-  size_t waiting_ ABSL_GUARDED_BY(mutex_) = 0;         // calls for more than to be sequenced
+  size_t held_bytes_ ABSL_GUARDED_BY(mutex_) = 0;          // of all calls not answered yet
+  size_t waiting_ ABSL_GUARDED_BY(mutex_) = 0;             // calls for more than to be sequenced
   double entries_per_second_ ABSL_GUARDED_BY(mutex_) = 0;  // of the last batches
   uint64_t sequenced_size_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint64_t signed_size_ ABSL_GUARDED_BY(mutex_) = 0;  // by this ledger
-  uint64_t wanted_size_ ABSL_GUARDED_BY(mutex_) = 0;  // somebody waits for a signed tree of it
+  uint64_t signed_size_ ABSL_GUARDED_BY(mutex_) = 0;      // by this ledger
+  uint64_t wanted_size_ ABSL_GUARDED_BY(mutex_) = 0;      // somebody waits for a signed tree of it
   bool integrator_idle_ ABSL_GUARDED_BY(mutex_) = false;  // sleeps until it is woken
   bool follow_now_ ABSL_GUARDED_BY(mutex_) = false;
   bool freezing_ ABSL_GUARDED_BY(mutex_) = false;  // from the call of Freeze until it is decided
   absl::Status freeze_status_ ABSL_GUARDED_BY(mutex_);  // of the last try
-  absl::Status stopped_ ABSL_GUARDED_BY(mutex_);  // not OK once appends are refused
+  absl::Status stopped_ ABSL_GUARDED_BY(mutex_);        // not OK once appends are refused
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
 
   AwaitedTree signed_;

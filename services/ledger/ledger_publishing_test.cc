@@ -135,7 +135,8 @@ TEST_CASE("With the clock behind the last checkpoint nothing is signed until it 
   const int published = log.store->publish_calls();
   CHECK_THAT(log.Append({"b"}, Level::kSequenced), IsOk());
   CHECK_THAT(log.Append({"c"}), StatusIs(StatusCode::kDeadlineExceeded, "the clock is 1h behind"));
-  CHECK_THAT(log.Append({"d"}, Level::kCosigned), StatusIs(StatusCode::kDeadlineExceeded, "set it"));
+  CHECK_THAT(log.Append({"d"}, Level::kCosigned),
+             StatusIs(StatusCode::kDeadlineExceeded, "set it"));
   const absl::Time deadline = clock.Now() + absl::Seconds(10);
   const Call integrated(log.ledger.get(), {"e"}, Level::kIntegrated, deadline);
   const Call cosigned(log.ledger.get(), {"f"}, Level::kCosigned, deadline);
@@ -289,8 +290,8 @@ TEST_CASE("Many appends on two ledgers each get an index of their own and one hi
       SharedFixture::Replica& replica = t % 2 == 0 ? a : b;
       for (int i = 0; i < 30; ++i) {
         const std::string entry = absl::StrCat(t, "/", i);
-        const auto appended = replica.Append({entry}, i % 3 == 0 ? Level::kCosigned
-                                                                 : Level::kIntegrated);
+        const auto appended =
+            replica.Append({entry}, i % 3 == 0 ? Level::kCosigned : Level::kIntegrated);
         const auto holds = [&] {
           const uint64_t index = appended->placements[0].index;
           const TreeHead& head = appended->tree->head;
@@ -332,13 +333,14 @@ TEST_CASE("What another ledger published and this log did not sign stops it for 
   SECTION("another log") { published = CheckpointOf("other.example/log", {"x"}); }
   SECTION("nonsense") { published = "nonsense"; }
   shared.log->Publish(published.size() > 20 ? 2 : 1, published, absl::Now());
-  REQUIRE(Eventually(
-      [&] { return absl::IsDataLoss(a.Append({"x"}, Level::kSequenced).status()); }));
+  REQUIRE(
+      Eventually([&] { return absl::IsDataLoss(a.Append({"x"}, Level::kSequenced).status()); }));
   CHECK_THAT(a.Append({"y"}, Level::kCosigned), StatusIs(StatusCode::kDataLoss));
   CheckTree(a.ledger->published_head(), {"x"});
 }
 
-TEST_CASE("A head that a witness names is looked for in a shared store before it is called missing") {
+TEST_CASE(
+    "A head that a witness names is looked for in a shared store before it is called missing") {
   SharedFixture shared;
   auto a = shared.Start(/*follow_interval=*/absl::Milliseconds(1));
   RequireOk(a.Append({"x"}, Level::kCosigned));

@@ -324,9 +324,8 @@ grpc::ServerUnaryReactor* LedgerService::BatchGetInclusionProofs(
     std::vector<absl::Status> failures(static_cast<size_t>(runs));
     executor_->ParallelFor(runs, [&](int run) {
       const size_t begin = static_cast<size_t>(run) * kRun;
-      failures[static_cast<size_t>(run)] =
-          ProveInclusions(*log->ledger, indexes, size, begin,
-                          std::min(begin + kRun, indexes.size()), response);
+      failures[static_cast<size_t>(run)] = ProveInclusions(
+          *log->ledger, indexes, size, begin, std::min(begin + kRun, indexes.size()), response);
     });
     for (const absl::Status& failure : failures) RETURN_IF_ERROR(failure);
     response->set_checkpoint(CheckpointOfSize(*log->ledger, size));
@@ -449,8 +448,8 @@ grpc::ServerUnaryReactor* LedgerService::CreateLog(grpc::CallbackServerContext* 
                                                    const v1::CreateLogRequest* request,
                                                    v1::CreateLogResponse* response) {
   return runtime::RunUnary(context, executor_, [this, request, response]() -> absl::Status {
-    ASSIGN_OR_RETURN(const LogName name, ParseLogName(absl::StrCat(request->parent(), "/logs/",
-                                                                   request->log_id())));
+    ASSIGN_OR_RETURN(const LogName name,
+                     ParseLogName(absl::StrCat(request->parent(), "/logs/", request->log_id())));
     ASSIGN_OR_RETURN(const Log* log,
                      logs_->Create(name, request->origin(), request->witness_policy()));
     FillLog(*log, response->mutable_log());

@@ -41,8 +41,8 @@ struct Fixture {
   explicit Fixture(bool published = true) : executor(2) {
     fakes.directory = dir.path();
     fakes.block_cosigners = !published;
-    registry = RequireOk(LogRegistry::Open(fakes.Options(kLog, kOrigin),
-                                           std::make_unique<FakeLogBackend>(&fakes)));
+    registry = RequireOk(
+        LogRegistry::Open(fakes.Options(kLog, kOrigin), std::make_unique<FakeLogBackend>(&fakes)));
     store = fakes.stores[kLog];
     cosigner = fakes.cosigners[kOrigin];
     identity = registry->main_log().identity;
@@ -181,8 +181,8 @@ TEST_CASE("A quorum missed is DEADLINE_EXCEEDED with the reason") {
   log.cosigner->FailWith(absl::UnavailableError("missing: w1 (gone fishing)"));
   // The ledger's own limit, earlier than the caller's.
   log.server.reset();
-  log.service = std::make_unique<LedgerService>(log.registry.get(), &log.executor,
-                                                absl::Milliseconds(200));
+  log.service =
+      std::make_unique<LedgerService>(log.registry.get(), &log.executor, absl::Milliseconds(200));
   log.server = std::make_unique<testing::InProcessServer>(log.service.get());
   log.stub = v1::LedgerService::NewStub(log.server->channel());
   CHECK_THAT(log.Append("a", v1::WAIT_LEVEL_COSIGNED),
@@ -732,7 +732,8 @@ TEST_CASE("An append answers with a complete tlog-proof when it is asked to") {
   CHECK_FALSE(note::VerifyTlogProof(proof, merkle::LeafHash("four"), policy).ok());
   CHECK(proof.checkpoint == response.checkpoint());
   request.set_wait(v1::WAIT_LEVEL_SEQUENCED);
-  CHECK_THAT(log.Call(&Stub::AppendEntry, request), StatusIs(StatusCode::kInvalidArgument, "proof"));
+  CHECK_THAT(log.Call(&Stub::AppendEntry, request),
+             StatusIs(StatusCode::kInvalidArgument, "proof"));
 }
 
 }  // namespace

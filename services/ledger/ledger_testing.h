@@ -30,7 +30,8 @@ inline constexpr char kOrigin[] = "log.example/test";
 // An append under way: its entries live here, and it counts its answers.
 class Call {
  public:
-  Call(Ledger* ledger, merkle::Entries entries, Ledger::Level level, absl::Time deadline = absl::InfiniteFuture())
+  Call(Ledger* ledger, merkle::Entries entries, Ledger::Level level,
+       absl::Time deadline = absl::InfiniteFuture())
       : state_(std::make_shared<State>()) {
     state_->entries = std::move(entries);
     ledger->Append({state_->entries.begin(), state_->entries.end()}, level, deadline,
@@ -99,7 +100,8 @@ struct Fixture {
     return *this;
   }
 
-  absl::StatusOr<Ledger::Appended> Append(merkle::Entries entries, Ledger::Level level = Ledger::Level::kIntegrated) {
+  absl::StatusOr<Ledger::Appended> Append(merkle::Entries entries,
+                                          Ledger::Level level = Ledger::Level::kIntegrated) {
     return Call(ledger.get(), std::move(entries), level).Answer();
   }
   bool PublishedSize(uint64_t size) {

@@ -40,8 +40,8 @@ absl::Status CheckPolicy(const note::Policy& policy) {
 
 absl::Status CheckOrigin(absl::string_view origin) {
   if (origin.size() > kMaxOriginBytes || !note::IsValidKeyName(origin)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "an origin has 1 to ", kMaxOriginBytes, " bytes of UTF-8 without spaces and '+'"));
+    return absl::InvalidArgumentError(absl::StrCat("an origin has 1 to ", kMaxOriginBytes,
+                                                   " bytes of UTF-8 without spaces and '+'"));
   }
   return absl::OkStatus();
 }
@@ -50,9 +50,7 @@ absl::Status CheckOrigin(absl::string_view origin) {
 
 LogRegistry::LogRegistry(const Options& options, std::string default_policy,
                          std::unique_ptr<LogBackend> backend)
-    : options_(options),
-      default_policy_(std::move(default_policy)),
-      backend_(std::move(backend)) {}
+    : options_(options), default_policy_(std::move(default_policy)), backend_(std::move(backend)) {}
 
 absl::StatusOr<std::unique_ptr<LogRegistry>> LogRegistry::Open(
     const Options& options, std::unique_ptr<LogBackend> backend) {
@@ -198,8 +196,8 @@ absl::StatusOr<std::unique_ptr<Log>> LogRegistry::Start(const LogName& name) {
     RETURN_IF_ERROR(options_.make_cosigner(std::move(given), key).status());
     stored.witness_policy = default_policy_;
   }
-  ASSIGN_OR_RETURN(note::Policy policy, note::Policy::Parse(absl::StrCat(
-                                            "log ", key.vkey(), "\n", stored.witness_policy)));
+  ASSIGN_OR_RETURN(note::Policy policy, note::Policy::Parse(absl::StrCat("log ", key.vkey(), "\n",
+                                                                         stored.witness_policy)));
   auto log = std::make_unique<Log>();
   log->identity = {name.ToString(),
                    key.name(),

@@ -75,8 +75,8 @@ class LogRegistry {
                                size_t count) const;
 
   // Makes a log, or finds the one that was made with the same arguments. An empty `origin` means
-  // {main origin}/{name}, an empty `witness_policy` that of Options. AlreadyExists when its origin or
-  // policy is another, or another log has the origin; InvalidArgument for a malformed argument.
+  // {main origin}/{name}, an empty `witness_policy` that of Options. AlreadyExists when its origin
+  // or policy is another, or another log has the origin; InvalidArgument for a malformed argument.
   absl::StatusOr<const Log*> Create(const LogName& name, std::string origin,
                                     std::string witness_policy);
 

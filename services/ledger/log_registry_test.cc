@@ -192,8 +192,8 @@ TEST_CASE("A log that does not open leaves the others running and says why") {
 TEST_CASE("Logs are listed by tenant, in order, from any place") {
   testing::TempDir dir;
   FakeLogs fakes{.directory = dir.path()};
-  auto logs = RequireOk(LogRegistry::Open(fakes.Options(kMain, kOrigin),
-                                          std::make_unique<FakeLogBackend>(&fakes)));
+  auto logs = RequireOk(
+      LogRegistry::Open(fakes.Options(kMain, kOrigin), std::make_unique<FakeLogBackend>(&fakes)));
   for (const char* id : {"c", "a", "b"}) RequireOk(logs->Create({"t", id}, "", "").status());
   RequireOk(logs->Create({"t-2", "a"}, "", "").status());
   const auto names = [&](absl::string_view first, size_t count) {
@@ -201,8 +201,8 @@ TEST_CASE("Logs are listed by tenant, in order, from any place") {
     for (const Log* log : logs->List("t", first, count)) list.push_back(log->identity.name);
     return list;
   };
-  CHECK(names("", 9) == std::vector<std::string>{"tenants/t/logs/a", "tenants/t/logs/b",
-                                                 "tenants/t/logs/c"});
+  CHECK(names("", 9) ==
+        std::vector<std::string>{"tenants/t/logs/a", "tenants/t/logs/b", "tenants/t/logs/c"});
   CHECK(names("tenants/t/logs/b", 1) == std::vector<std::string>{"tenants/t/logs/b"});
   CHECK(names("tenants/zzz", 9).empty());
   CHECK(logs->List("none", "", 9).empty());
@@ -222,7 +222,8 @@ TEST_CASE("A log that another process makes on a shared backend is found") {
 
   class Backend final : public LogBackend {
    public:
-    Backend(FakeLogs* fakes, std::atomic<bool>* ready) : inner_(fakes), fakes_(fakes), ready_(ready) {}
+    Backend(FakeLogs* fakes, std::atomic<bool>* ready)
+        : inner_(fakes), fakes_(fakes), ready_(ready) {}
     absl::StatusOr<std::vector<std::string>> List() override { return inner_.List(); }
     absl::StatusOr<StoredLog> Open(const LogName& name) override {
       if (*ready_) fakes_->failures.clear();
@@ -251,8 +252,8 @@ TEST_CASE("A log that another process makes on a shared backend is found") {
 TEST_CASE("After Stop no log is made, and none takes entries") {
   testing::TempDir dir;
   FakeLogs fakes{.directory = dir.path()};
-  auto logs = RequireOk(LogRegistry::Open(fakes.Options(kMain, kOrigin),
-                                          std::make_unique<FakeLogBackend>(&fakes)));
+  auto logs = RequireOk(
+      LogRegistry::Open(fakes.Options(kMain, kOrigin), std::make_unique<FakeLogBackend>(&fakes)));
   RequireOk(logs->Create(kOther, "", "").status());
   logs->Stop();
   CHECK_THAT(logs->Create({"t", "new"}, "", ""), StatusIs(StatusCode::kUnavailable));

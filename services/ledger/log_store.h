@@ -83,8 +83,8 @@ class LogStore {
   // The published checkpoint, or empty bytes before the first.
   virtual SharedBytes PublishedCheckpoint() const = 0;
 
-  // When it was published, to the second at least, by the clock of the ledger that did; InfinitePast
-  // before the first.
+  // When it was published, to the second at least, by the clock of the ledger that did;
+  // InfinitePast before the first.
   virtual absl::Time PublishTime() const = 0;
 
   // The index of the entry with this leaf hash, when the log has it.

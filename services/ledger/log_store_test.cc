@@ -110,8 +110,9 @@ void CheckTiles(const LogStore& store, const Entries& log) {
       const auto width = static_cast<uint32_t>(std::min<uint64_t>(256, count - index * 256));
       std::string tile;
       for (uint64_t i = index * 256; i < index * 256 + width; ++i) {
-        absl::StrAppend(&tile, base::AsBytes(merkle::ReferenceRoot(
-                                   merkle::Slice(log, i * span, (i + 1) * span))));
+        absl::StrAppend(
+            &tile,
+            base::AsBytes(merkle::ReferenceRoot(merkle::Slice(log, i * span, (i + 1) * span))));
         const auto w = static_cast<uint32_t>(i % 256 + 1);
         const auto read = store.ReadTile({level, index, w});
         if (!read.ok() || **read != tile) {

@@ -44,8 +44,8 @@ absl::Status FillAppended(const Ledger& ledger, const Ledger::Appended& appended
   entries->Reserve(static_cast<int>(appended.placements.size()));
   for (size_t i = 0; i < appended.placements.size(); ++i) entries->Add();
   return FillAppended(
-      ledger, appended,
-      [entries](size_t i) { return entries->Mutable(static_cast<int>(i)); }, checkpoint);
+      ledger, appended, [entries](size_t i) { return entries->Mutable(static_cast<int>(i)); },
+      checkpoint);
 }
 
 void FillEntry(absl::string_view log_name, uint64_t index, const std::string& data,

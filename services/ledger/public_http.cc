@@ -81,7 +81,8 @@ absl::StatusOr<const Log*> LogOf(const LogRegistry& logs, absl::string_view* pat
   for (int slashes = 0; slashes < 4 && end != absl::string_view::npos; ++slashes) {
     end = path->find('/', end == 0 ? 0 : end + 1);
   }
-  if (end == absl::string_view::npos) return absl::NotFoundError("a log serves /checkpoint and /tile/…");
+  if (end == absl::string_view::npos)
+    return absl::NotFoundError("a log serves /checkpoint and /tile/…");
   ASSIGN_OR_RETURN(const Log* log, logs.Find(path->substr(0, end)));
   path->remove_prefix(end + 1);
   return log;

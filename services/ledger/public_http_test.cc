@@ -231,17 +231,15 @@ TEST_CASE("Bundles are compressed for clients that take gzip") {
   CHECK(packed.body_view() == http::Gzip(plain.body_view()).value());
   // A client that has one form is told so, and not that it has the other.
   for (const auto* known : {&packed, &plain}) {
-    const http::Response again =
-        log.Call("GET", "/tile/entries/000",
-                 {{"Accept-Encoding", "gzip"},
-                  {"If-None-Match", std::string(known->headers.Get("ETag"))}});
+    const http::Response again = log.Call(
+        "GET", "/tile/entries/000",
+        {{"Accept-Encoding", "gzip"}, {"If-None-Match", std::string(known->headers.Get("ETag"))}});
     CHECK(again.status == (known == &packed ? 304 : 200));
     CHECK(again.headers.Get("ETag") == packed.headers.Get("ETag"));
     CHECK(again.headers.Get("Vary") == "Accept-Encoding");
     CHECK(again.headers.Get("Content-Encoding") == (known == &packed ? "" : "gzip"));
   }
-  const http::Response head =
-      log.Call("HEAD", "/tile/entries/000", {{"Accept-Encoding", "gzip"}});
+  const http::Response head = log.Call("HEAD", "/tile/entries/000", {{"Accept-Encoding", "gzip"}});
   CHECK(head.headers.Get("Content-Length") == absl::StrCat(plain.body_view().size()));
   CHECK(head.headers.Get("ETag") == plain.headers.Get("ETag"));
   CHECK(get("/tile/entries/000", "gzip;q=0").body_view() == plain.body_view());

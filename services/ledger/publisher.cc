@@ -105,11 +105,11 @@ absl::Status Publisher::CheckClock() const {
   const absl::Time last = store_->PublishTime();
   const absl::Duration behind = last - options_.clock->Now();
   if (behind <= kClockTolerance) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat(
-      "the clock is ", absl::FormatDuration(absl::Trunc(behind, absl::Seconds(1))),
-      " behind the last checkpoint's time, ",
-      absl::FormatTime(absl::RFC3339_sec, last, absl::UTCTimeZone()),
-      ": set it right; until then nothing is signed"));
+  return absl::UnavailableError(
+      absl::StrCat("the clock is ", absl::FormatDuration(absl::Trunc(behind, absl::Seconds(1))),
+                   " behind the last checkpoint's time, ",
+                   absl::FormatTime(absl::RFC3339_sec, last, absl::UTCTimeZone()),
+                   ": set it right; until then nothing is signed"));
 }
 
 absl::StatusOr<SignedTreeHead> Publisher::CheckPublished(const SharedBytes& checkpoint,
@@ -138,9 +138,8 @@ absl::StatusOr<SignedTreeHead> Publisher::CheckPublished(const SharedBytes& chec
     const std::vector<merkle::NodeId> nodes = merkle::RootNodes(published->size);
     ASSIGN_OR_RETURN(const std::vector<merkle::Hash> hashes, store_->ReadNodes(nodes));
     if (merkle::FoldRoot(hashes) != published->root) {
-      return Damaged(
-          absl::StrCat("the entries do not lead to the root that the log published for size ",
-                       published->size));
+      return Damaged(absl::StrCat(
+          "the entries do not lead to the root that the log published for size ", published->size));
     }
   }
   return SignedTreeHead{{published->size, published->root}, checkpoint};
@@ -218,8 +217,8 @@ absl::Duration Publisher::UntilNextRound() {
     if (!rounds_.empty()) return absl::InfiniteDuration();
     due = now;
   } else if (published_.AwaitedBetween(covered, size)) {
-    due = last_start_ + std::min(std::max(typical_round_ * kSpacing, kMinSpacing),
-                                 options_.publish_interval);
+    due = last_start_ +
+          std::min(std::max(typical_round_ * kSpacing, kMinSpacing), options_.publish_interval);
   } else if (rounds_.empty() && (first || size > covered)) {
     due = last_start_ + options_.publish_interval;
   } else if (rounds_.empty() && RepublishDue(published)) {
@@ -378,10 +377,9 @@ void Publisher::Retry(const Round& round, const absl::Status& status) {
   }
   base::MutexLock lock(&mutex_);
   if (absl::IsAborted(status)) {
-    const bool larger =
-        std::any_of(rounds_.begin(), rounds_.end(), [&](const auto& under_way) {
-          return under_way.second.head.size > round.head.size;
-        });
+    const bool larger = std::any_of(rounds_.begin(), rounds_.end(), [&](const auto& under_way) {
+      return under_way.second.head.size > round.head.size;
+    });
     if (larger) return;
   }
   retry_at_ = Monotonic() + options_.retry;

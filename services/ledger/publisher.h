@@ -1,9 +1,9 @@
 // Has the log's checkpoints cosigned, and publishes them.
 //
-// A round asks the witnesses about one head. Rounds overlap: while somebody waits for a head that no
-// round covers, the next starts a fraction of a round's time after the last, so that nobody waits
-// for another round to end first. A larger head serves whoever waits for a smaller one, so what is
-// published only grows, whichever round ends first.
+// A round asks the witnesses about one head. Rounds overlap: while somebody waits for a head that
+// no round covers, the next starts a fraction of a round's time after the last, so that nobody
+// waits for another round to end first. A larger head serves whoever waits for a smaller one, so
+// what is published only grows, whichever round ends first.
 //
 // On a store that other ledgers share, what they have published counts as published here.
 #ifndef COUNTERSIGN_SERVICES_LEDGER_PUBLISHER_H_
@@ -65,15 +65,16 @@ class Publisher {
             std::unique_ptr<Cosigner> cosigner, Callbacks callbacks);
   ~Publisher();
 
-  // What a checkpoint that the store shows as published says, of a store that holds the tree `head`.
+  // What a checkpoint that the store shows as published says, of a store that holds the tree
+  // `head`.
   //   DataLoss            the store does not hold the checkpoint's tree, or the log did not sign it
   //   FailedPrecondition  it is the checkpoint of another log
   absl::StatusOr<SignedTreeHead> CheckPublished(const SharedBytes& checkpoint,
                                                 const TreeHead& head) const;
 
   // Starts from `tree`, the published head signed again (of the empty tree when `published` has no
-  // checkpoint); the store holds `integrated`. The published checkpoint is put in place again unless
-  // others share it. Called first.
+  // checkpoint); the store holds `integrated`. The published checkpoint is put in place again
+  // unless others share it. Called first.
   absl::Status Start(const SignedTreeHead& tree, const SignedTreeHead& published,
                      const TreeHead& integrated);
 
@@ -149,7 +150,7 @@ class Publisher {
   // Guards the rounds. published_ has a lock of its own, taken after this one.
   base::Mutex mutex_;
   base::CondVar wake_;
-  SignedTreeHead signed_ ABSL_GUARDED_BY(mutex_);  // the newest
+  SignedTreeHead signed_ ABSL_GUARDED_BY(mutex_);             // the newest
   std::map<uint64_t, Round> rounds_ ABSL_GUARDED_BY(mutex_);  // under way, by number
   std::vector<Result> results_ ABSL_GUARDED_BY(mutex_);
   uint64_t next_round_ ABSL_GUARDED_BY(mutex_) = 0;

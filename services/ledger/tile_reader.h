@@ -35,8 +35,8 @@ class TileReader {
   TileReader(uint64_t cache_bytes, Load load);
 
   // As LogStore's, of the tree that `edge` ends.
-  absl::StatusOr<std::vector<merkle::Hash>> ReadNodes(
-      const Edge& edge, absl::Span<const merkle::NodeId> nodes) const;
+  absl::StatusOr<std::vector<merkle::Hash>> ReadNodes(const Edge& edge,
+                                                      absl::Span<const merkle::NodeId> nodes) const;
   absl::StatusOr<SharedBytes> ReadTile(const Edge& edge, const merkle::TileId& tile) const;
 
   // A full tile's 256 hashes and, behind them, its inner nodes row by row up to the top two.

@@ -72,9 +72,9 @@ absl::StatusOr<std::unique_ptr<WitnessCosigner>> WitnessCosigner::Create(
         absl::StrCat("the witness policy names other logs but not this one, ", log_key.vkey()));
   }
   if (policy.witnesses().size() > kMaxWitnesses) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the policy names ", policy.witnesses().size(), " witnesses; a checkpoint ",
-                     "has room for ", kMaxWitnesses));
+    return absl::InvalidArgumentError(absl::StrCat("the policy names ", policy.witnesses().size(),
+                                                   " witnesses; a checkpoint ", "has room for ",
+                                                   kMaxWitnesses));
   }
   for (const note::PolicyWitness& witness : policy.witnesses()) {
     if (witness.url.empty()) {
@@ -200,7 +200,8 @@ void WitnessCosigner::Schedule(size_t witness, std::vector<RequestPtr>* out) {
   Witness& state = witnesses_[witness];
   const size_t window = state.failures > 0 ? 1 : state.window;
   while (!state.pending.empty() && !state.draining && state.sent.size() < window) {
-    // The oldest when all fit; else the newest, so that the tree that it cosigns is never far behind.
+    // The oldest when all fit; else the newest, so that the tree that it cosigns is never far
+    // behind.
     auto at = state.pending.begin();
     if (state.pending.size() > window - state.sent.size()) {
       at = std::prev(state.pending.end());
@@ -291,9 +292,8 @@ absl::StatusOr<std::string> WitnessCosigner::ResultOf(const Round& round) const 
   }
   if (stopped_) return absl::UnavailableError("the ledger is stopping");
   if (round.passed_over) {
-    return absl::AbortedError(
-        absl::StrCat("witnesses were asked about a larger tree than that of ", round.head.size,
-                     " entries before the quorum was met"));
+    return absl::AbortedError(absl::StrCat("witnesses were asked about a larger tree than that of ",
+                                           round.head.size, " entries before the quorum was met"));
   }
   std::vector<std::string> missing;
   for (size_t i = 0; i < witnesses_.size(); ++i) {
@@ -302,9 +302,9 @@ absl::StatusOr<std::string> WitnessCosigner::ResultOf(const Round& round) const 
         witnesses_[i].policy.name, " (",
         witnesses_[i].last_error.empty() ? "no answer yet" : witnesses_[i].last_error, ")"));
   }
-  return absl::UnavailableError(absl::StrCat("the witness quorum '", policy_.quorum(),
-                                             "' is not met; missing: ",
-                                             absl::StrJoin(missing, ", ")));
+  return absl::UnavailableError(
+      absl::StrCat("the witness quorum '", policy_.quorum(),
+                   "' is not met; missing: ", absl::StrJoin(missing, ", ")));
 }
 
 void WitnessCosigner::HandleAnswer(const RequestPtr& request,
@@ -333,8 +333,7 @@ void WitnessCosigner::HandleSignatures(const RequestPtr& request, const http::Re
     return candidate.name == key.name() && candidate.key_id == key.key_id();
   });
   if (line == lines->end() || !key.Verify(round.note.text, line->signature)) {
-    return Fail(request,
-                absl::UnavailableError("its answer has no valid cosignature of its key"));
+    return Fail(request, absl::UnavailableError("its answer has no valid cosignature of its key"));
   }
   const uint64_t timestamp = note::CosignatureTimestamp(line->signature).value_or(0);
   const absl::Time latest = options_.clock->Now() + kMaxClockSkew;
@@ -374,9 +373,8 @@ void WitnessCosigner::HandleConflict(const RequestPtr& request, uint64_t size,
       Witness& state = witnesses_[request->witness];
       const bool alone = request->alone;
       // When it has cosigned something since, that may have been later.
-      state.stands_at = state.acceptances == request->acceptances
-                            ? size
-                            : std::max(state.stands_at, size);
+      state.stands_at =
+          state.acceptances == request->acceptances ? size : std::max(state.stands_at, size);
       const bool again = ++request->conflicts <= kMaxConflicts;
       if (!alone) {
         // Those behind it were sent in the belief that it would be accepted.
@@ -390,9 +388,8 @@ void WitnessCosigner::HandleConflict(const RequestPtr& request, uint64_t size,
         Settle(request);
         ++request->round->outstanding;
         const auto at = std::find_if(
-            state.pending.begin(), state.pending.end(), [&](const RequestPtr& other) {
-              return other->round->head.size >= round.head.size;
-            });
+            state.pending.begin(), state.pending.end(),
+            [&](const RequestPtr& other) { return other->round->head.size >= round.head.size; });
         state.pending.insert(at, request);
         return;
       }
@@ -413,33 +410,33 @@ void WitnessCosigner::Investigate(const RequestPtr& request, uint64_t claimed,
                  absl::StrCat("/", base::HexEncode(base::AsBytes(crypto::Sha256(log_key_.name()))),
                               "/checkpoint"));
   get.timeout = options_.timeout;
-  client_->Send(std::move(get), [this, request, claimed,
-                                 answer](absl::StatusOr<http::Response> response) {
-    const RoundPtr& round = request->round;
-    absl::StatusOr<note::Checkpoint> seen = absl::UnavailableError(answer);
-    if (response.ok() && response->status == 200) {
-      seen = note::OpenCheckpoint(response->body_view(), log_key_.name(), {&log_key_, 1});
-    }
-    if (!seen.ok()) return Fail(request, absl::UnavailableError(answer));
-    const Descent descent = DescentOf({seen->size, seen->root}, round->head, round->proof);
-    {
-      base::MutexLock lock(&mutex_);
-      Witness& state = witnesses_[request->witness];
-      if (descent == Descent::kOfAnother) {
-        // Also when its round is over: whoever asks next is told.
-        fork_ = absl::DataLossError(absl::StrCat(
-            "witness ", state.policy.name, " holds a checkpoint of size ", seen->size,
-            " that this log has signed but whose tree the data folder does not hold: "
-            "it is an old copy, and signing on would fork the log; restore the newest one"));
-      }
-      // Another ledger of this log was quicker.
-      if (descent == Descent::kOfThisTree && claimed != 0 && seen->size >= claimed) {
-        state.stands_at = std::max(state.stands_at, seen->size);
-        return PassOver(request);
-      }
-    }
-    Fail(request, absl::UnavailableError(answer));
-  });
+  client_->Send(
+      std::move(get), [this, request, claimed, answer](absl::StatusOr<http::Response> response) {
+        const RoundPtr& round = request->round;
+        absl::StatusOr<note::Checkpoint> seen = absl::UnavailableError(answer);
+        if (response.ok() && response->status == 200) {
+          seen = note::OpenCheckpoint(response->body_view(), log_key_.name(), {&log_key_, 1});
+        }
+        if (!seen.ok()) return Fail(request, absl::UnavailableError(answer));
+        const Descent descent = DescentOf({seen->size, seen->root}, round->head, round->proof);
+        {
+          base::MutexLock lock(&mutex_);
+          Witness& state = witnesses_[request->witness];
+          if (descent == Descent::kOfAnother) {
+            // Also when its round is over: whoever asks next is told.
+            fork_ = absl::DataLossError(absl::StrCat(
+                "witness ", state.policy.name, " holds a checkpoint of size ", seen->size,
+                " that this log has signed but whose tree the data folder does not hold: "
+                "it is an old copy, and signing on would fork the log; restore the newest one"));
+          }
+          // Another ledger of this log was quicker.
+          if (descent == Descent::kOfThisTree && claimed != 0 && seen->size >= claimed) {
+            state.stands_at = std::max(state.stands_at, seen->size);
+            return PassOver(request);
+          }
+        }
+        Fail(request, absl::UnavailableError(answer));
+      });
 }
 
 void WitnessCosigner::Fail(const RequestPtr& request, const absl::Status& status) {

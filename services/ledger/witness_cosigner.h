@@ -52,8 +52,7 @@ class WitnessCosigner : public Cosigner {
 
   ~WitnessCosigner() override;
 
-  void Start(const TreeHead& head, absl::string_view checkpoint, ProofFn proof,
-             Done done) override;
+  void Start(const TreeHead& head, absl::string_view checkpoint, ProofFn proof, Done done) override;
   void Stop() override;
   std::vector<WitnessState> witnesses() const override;
   absl::Status fork() const override;
@@ -85,10 +84,10 @@ class WitnessCosigner : public Cosigner {
     RoundPtr round;
     int conflicts = 0;  // times that it was answered 409
     uint64_t old_size = 0;
-    uint64_t number = 0;        // in the order of sending, over all witnesses
+    uint64_t number = 0;  // in the order of sending, over all witnesses
     absl::Duration sent;
-    bool alone = false;         // nothing else was asked of the witness meanwhile
-    uint64_t acceptances = 0;   // of the witness, when it was sent
+    bool alone = false;        // nothing else was asked of the witness meanwhile
+    uint64_t acceptances = 0;  // of the witness, when it was sent
     uint64_t failures = 0;
   };
   using RequestPtr = std::shared_ptr<Request>;
@@ -116,8 +115,7 @@ class WitnessCosigner : public Cosigner {
 
   void Run();
   // Takes what can be sent to the witness out of what is pending.
-  void Schedule(size_t witness, std::vector<RequestPtr>* out)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Schedule(size_t witness, std::vector<RequestPtr>* out) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Send(const RequestPtr& request);
   // Whether the round has ended: everybody has answered, or the grace is over, or it is in vain.
   bool CheckEnd(Round& round, absl::Duration now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

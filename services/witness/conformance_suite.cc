@@ -38,9 +38,7 @@ AddCheckpointRequest First(const std::string& text,
 }
 
 Step Add(std::string shows, const AddCheckpointRequest& request, int status) {
-  return {.shows = std::move(shows),
-          .body = note::FormatAddCheckpoint(request),
-          .status = status};
+  return {.shows = std::move(shows), .body = note::FormatAddCheckpoint(request), .status = status};
 }
 
 Step Cosigned(std::string shows, const AddCheckpointRequest& request) {
@@ -238,8 +236,7 @@ ConformanceScenario Signatures() {
   return OneLog(
       "A checkpoint that no trusted key has signed, or of which such a signature is wrong, is "
       "answered 403",
-      {Add("another key under the log's name",
-           TestLog(log.origin(), "", 'M').Request(0, 5), 403),
+      {Add("another key under the log's name", TestLog(log.origin(), "", 'M').Request(0, 5), 403),
        Add("a wrong signature", request({wrong}), 403),
        Add("a signature that is cut short", request({cut}), 403),
        Add("the signature of another checkpoint", of_another_text, 403),
@@ -260,20 +257,20 @@ ConformanceScenario ManySignatures() {
   AddCheckpointRequest large = log.Request(1, 2);
   large.checkpoint += UnknownSignatures(15, 5000);
   AddCheckpointRequest grease = log.Request(2, 3);
-  grease.checkpoint = absl::StrReplaceAll(
-      grease.checkpoint, {{"\n\n", "\n\n\xe2\x80\x94 gr\xc3\xa9"
-                                   "ase.example//? AAAAAP8=\n"}});
+  grease.checkpoint = absl::StrReplaceAll(grease.checkpoint, {{"\n\n",
+                                                               "\n\n\xe2\x80\x94 gr\xc3\xa9"
+                                                               "ase.example//? AAAAAP8=\n"}});
   AddCheckpointRequest one_byte = log.Request(3, 4);
   one_byte.checkpoint += "\xe2\x80\x94 " + log.origin() + " AAAAAAA=\n";
   AddCheckpointRequest twice = log.Request(4, 5);
   twice.checkpoint += twice.checkpoint.substr(twice.checkpoint.find("\n\n") + 2);
-  return OneLog("Up to 16 signatures are read, and those of unknown keys ignored",
-                {Cosigned("16 signatures", sixteen),
-                 Cosigned("16 signatures of up to 5,000 bytes", large),
-                 Cosigned("an unknown key's line first, its name not ASCII", grease),
-                 Cosigned("a one-byte signature of an unknown key of the log's name", one_byte),
-                 Cosigned("the same right signature twice", twice),
-                 Served("none of the others is kept", Text(log, 5), {log.vkey()})});
+  return OneLog(
+      "Up to 16 signatures are read, and those of unknown keys ignored",
+      {Cosigned("16 signatures", sixteen), Cosigned("16 signatures of up to 5,000 bytes", large),
+       Cosigned("an unknown key's line first, its name not ASCII", grease),
+       Cosigned("a one-byte signature of an unknown key of the log's name", one_byte),
+       Cosigned("the same right signature twice", twice),
+       Served("none of the others is kept", Text(log, 5), {log.vkey()})});
 }
 
 ConformanceScenario TwoKeys() {
@@ -318,8 +315,7 @@ ConformanceScenario OldSizes() {
   AddCheckpointRequest old_without_proof = log.Request(0, 9);
   return OneLog(
       "An old size above the checkpoint's is answered 400, one that is not the latest cosigned 409",
-      {Add("above the size, nothing cosigned", above, 400),
-       Add("far above the size", huge, 400),
+      {Add("above the size, nothing cosigned", above, 400), Add("far above the size", huge, 400),
        Conflict("not zero while nothing is cosigned", log.Request(3, 5), 0),
        Cosigned("the first checkpoint", log.Request(0, 5)),
        Conflict("zero, of the same checkpoint", log.Request(0, 5), 5),
@@ -370,10 +366,9 @@ ConformanceScenario Proofs() {
   return OneLog(
       "A consistency proof that does not hold is answered 422",
       {Add("hashes though the old size is zero", superfluous, 422),
-       Cosigned("none for the first checkpoint", log.Request(0, 5)),
-       Add("no hashes", bad[0], 422), Add("one hash too few", bad[1], 422),
-       Add("one hash too many", bad[2], 422), Add("a wrong hash", bad[3], 422),
-       Add("two hashes swapped", bad[4], 422),
+       Cosigned("none for the first checkpoint", log.Request(0, 5)), Add("no hashes", bad[0], 422),
+       Add("one hash too few", bad[1], 422), Add("one hash too many", bad[2], 422),
+       Add("a wrong hash", bad[3], 422), Add("two hashes swapped", bad[4], 422),
        Add("the right proof of another tree", fork.Request(5, 11), 422),
        Add("another tree's root", forked_root, 422),
        Add("hashes though the sizes are equal", same_size, 422),
@@ -386,14 +381,14 @@ ConformanceScenario Proofs() {
 ConformanceScenario Forks() {
   const TestLog& log = TheLog();
   const TestLog fork(kOrigin, "fork");
-  return OneLog("Another root of the latest size is answered 422, for ever",
-                {Cosigned("the first checkpoint", log.Request(0, 5)),
-                 Add("another root", fork.Request(5, 5), 422),
-                 Add("again", fork.Request(5, 5), 422),
-                 Served("the first stands", Text(log, 5), {log.vkey()}),
-                 Cosigned("the log goes on", log.Request(5, 6)),
-                 Add("the fork's next", fork.Request(6, 6), 422),
-                 Conflict("the fork's first again", fork.Request(5, 5), 6)});
+  return OneLog(
+      "Another root of the latest size is answered 422, for ever",
+      {Cosigned("the first checkpoint", log.Request(0, 5)),
+       Add("another root", fork.Request(5, 5), 422), Add("again", fork.Request(5, 5), 422),
+       Served("the first stands", Text(log, 5), {log.vkey()}),
+       Cosigned("the log goes on", log.Request(5, 6)),
+       Add("the fork's next", fork.Request(6, 6), 422),
+       Conflict("the fork's first again", fork.Request(5, 5), 6)});
 }
 
 ConformanceScenario Again() {
@@ -404,24 +399,23 @@ ConformanceScenario Again() {
       First(note::FormatCheckpoint({log.origin(), 5, log.Root(5), {"an extension"}}),
             {signer.get()})
           .checkpoint;
-  return OneLog("The latest checkpoint again is cosigned as of then",
-                {Cosigned("the first time", log.Request(0, 5)),
-                 Cosigned("the second time", log.Request(5, 5)),
-                 Cosigned("the third time", log.Request(5, 5)),
-                 Served("once", Text(log, 5), {log.vkey()}),
-                 Cosigned("with an extension line", extended)});
+  return OneLog(
+      "The latest checkpoint again is cosigned as of then",
+      {Cosigned("the first time", log.Request(0, 5)),
+       Cosigned("the second time", log.Request(5, 5)),
+       Cosigned("the third time", log.Request(5, 5)), Served("once", Text(log, 5), {log.vkey()}),
+       Cosigned("with an extension line", extended)});
 }
 
 ConformanceScenario Extensions() {
   const TestLog& log = TheLog();
   const auto signer = note::TestLogSigner(log.origin());
-  const std::vector<std::string> lines = {"an extension", "\xe2\x80\x94 like a signature AAAA",
-                                          "0", " "};
+  const std::vector<std::string> lines = {"an extension", "\xe2\x80\x94 like a signature AAAA", "0",
+                                          " "};
   const std::string text = note::FormatCheckpoint({log.origin(), 5, log.Root(5), lines});
   return OneLog("Extension lines are cosigned and served",
                 {Cosigned("four of them", First(text, {signer.get()})),
-                 Served("all of them", text, {log.vkey()}),
-                 Cosigned("none", log.Request(5, 6)),
+                 Served("all of them", text, {log.vkey()}), Cosigned("none", log.Request(5, 6)),
                  Served("none of those before", Text(log, 6), {log.vkey()})});
 }
 
@@ -439,12 +433,12 @@ ConformanceScenario LongProof() {
   AddCheckpointRequest largest;
   largest.old_size = kSecond;
   largest.checkpoint = log.Sign(INT64_MAX, trees.second_root);
-  return OneLog("Trees may be as large as a proof of 63 hashes can show",
-                {Cosigned("a tree of 2^61 + 1 leaves", first),
-                 Add("63 hashes, of which the last is wrong", wrong, 422),
-                 Cosigned("63 hashes, to 2^62 leaves", second),
-                 Conflict("a size of 2^62", first, kSecond),
-                 Add("a tree of 2^63 - 1 leaves, unproven", largest, 422)});
+  return OneLog(
+      "Trees may be as large as a proof of 63 hashes can show",
+      {Cosigned("a tree of 2^61 + 1 leaves", first),
+       Add("63 hashes, of which the last is wrong", wrong, 422),
+       Cosigned("63 hashes, to 2^62 leaves", second), Conflict("a size of 2^62", first, kSecond),
+       Add("a tree of 2^63 - 1 leaves, unproven", largest, 422)});
 }
 
 ConformanceScenario SeveralLogs() {
@@ -479,18 +473,17 @@ ConformanceScenario Monitoring() {
   std::string upper = hash;
   for (char& c : upper) c = absl::ascii_toupper(c);
   AddCheckpointRequest conflicting = log.Request(3, 7);
-  return OneLog("The latest cosigned checkpoint is served, with the signatures that count",
-                {Get("nothing was cosigned yet", "/" + hash + "/checkpoint"),
-                 Cosigned("the first checkpoint", log.Request(0, 5)),
-                 Served("the first", Text(log, 5), {log.vkey()}),
-                 Conflict("an older one", conflicting, 5),
-                 Served("still the first", Text(log, 5), {log.vkey()}),
-                 Cosigned("the next", log.Request(5, 7)),
-                 Served("the next", Text(log, 7), {log.vkey()}),
-                 Get("the hash in upper case", "/" + upper + "/checkpoint"),
-                 Get("half a hash", "/" + hash.substr(0, 32) + "/checkpoint"),
-                 Get("a log that is not watched", "/" + std::string(64, '0') + "/checkpoint"),
-                 Get("the log's tiles", "/" + hash + "/tile/0/000")});
+  return OneLog(
+      "The latest cosigned checkpoint is served, with the signatures that count",
+      {Get("nothing was cosigned yet", "/" + hash + "/checkpoint"),
+       Cosigned("the first checkpoint", log.Request(0, 5)),
+       Served("the first", Text(log, 5), {log.vkey()}), Conflict("an older one", conflicting, 5),
+       Served("still the first", Text(log, 5), {log.vkey()}),
+       Cosigned("the next", log.Request(5, 7)), Served("the next", Text(log, 7), {log.vkey()}),
+       Get("the hash in upper case", "/" + upper + "/checkpoint"),
+       Get("half a hash", "/" + hash.substr(0, 32) + "/checkpoint"),
+       Get("a log that is not watched", "/" + std::string(64, '0') + "/checkpoint"),
+       Get("the log's tiles", "/" + hash + "/tile/0/000")});
 }
 
 // The specification's text has an order; a request with two faults shows whether it is kept.
@@ -509,24 +502,23 @@ ConformanceScenario Order() {
   conflict_and_root.old_size = 4;
   AddCheckpointRequest malformed_and_unknown = other.Request(0, 1);
   malformed_and_unknown.checkpoint += "\n";
-  return OneLog("Of two faults the one that the specification names first is told",
-                {Cosigned("the first checkpoint", log.Request(0, 5)),
-                 Add("malformed before not watched", malformed_and_unknown, 400),
-                 Add("not watched before an old size above the checkpoint's", unknown_and_above,
-                     404),
-                 Add("not signed before an old size above the checkpoint's", unsigned_and_above,
-                     403),
-                 Add("not signed before a conflict", stranger.Request(3, 7), 403),
-                 Conflict("a conflict before a proof that does not hold", conflict_and_proof, 5),
-                 Conflict("a conflict before another root", conflict_and_root, 5)});
+  return OneLog(
+      "Of two faults the one that the specification names first is told",
+      {Cosigned("the first checkpoint", log.Request(0, 5)),
+       Add("malformed before not watched", malformed_and_unknown, 400),
+       Add("not watched before an old size above the checkpoint's", unknown_and_above, 404),
+       Add("not signed before an old size above the checkpoint's", unsigned_and_above, 403),
+       Add("not signed before a conflict", stranger.Request(3, 7), 403),
+       Conflict("a conflict before a proof that does not hold", conflict_and_proof, 5),
+       Conflict("a conflict before another root", conflict_and_root, 5)});
 }
 
 }  // namespace
 
 std::vector<ConformanceScenario> ConformanceSuite() {
-  return {Malformed(), UnknownLogs(), Signatures(), ManySignatures(), TwoKeys(),
-          OldSizes(),  EmptyTree(),   Proofs(),     Forks(),          Again(),
-          Extensions(), LongProof(),  SeveralLogs(), Monitoring(),    Order()};
+  return {Malformed(),  UnknownLogs(), Signatures(),  ManySignatures(), TwoKeys(),
+          OldSizes(),   EmptyTree(),   Proofs(),      Forks(),          Again(),
+          Extensions(), LongProof(),   SeveralLogs(), Monitoring(),     Order()};
 }
 
 }  // namespace countersign::witness

@@ -91,9 +91,8 @@ std::string ForkingLog::latest() const {
 std::string ForkingLog::Fault(const note::NoteVerifier& key) const {
   base::MutexLock lock(&mutex_);
   std::vector<Record> records = cosigned_;
-  std::stable_sort(records.begin(), records.end(), [](const Record& a, const Record& b) {
-    return a.tree.size() < b.tree.size();
-  });
+  std::stable_sort(records.begin(), records.end(),
+                   [](const Record& a, const Record& b) { return a.tree.size() < b.tree.size(); });
   std::string tree;       // of the record before
   uint64_t earliest = 0;  // that the next size may be cosigned as of
   uint64_t latest_time = 0;

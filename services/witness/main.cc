@@ -94,8 +94,8 @@ absl::Status SetUp(const Flags& flags, runtime::Server& server) {
   RETURN_IF_ERROR(domain->AddLogsByKeyName(flags.logs));
   ExportMetrics(*domain, server.metrics());
 
-  base::ThreadPool* executor = server.Own(std::make_unique<base::ThreadPool>(
-      std::max(kThreads, server.executor()->threads())));
+  base::ThreadPool* executor = server.Own(
+      std::make_unique<base::ThreadPool>(std::max(kThreads, server.executor()->threads())));
   auto* service = server.Own(std::make_unique<witness::WitnessService>(domain, executor));
   server.AddService(service, "countersign.witness.v1.WitnessService");
   server.ServeHttp(witness::WitnessHandler(domain, executor));
@@ -118,8 +118,9 @@ int main(int argc, char** argv) {
       .Required();
   main.AddString("--kek", &flags.kek,
                  "file of the key-encryption key, made when missing (default: DATA/kek)");
-  main.AddString("--database", &flags.database,
-                 "database URL (default: sqlite:DATA/witness.db); replicas share a postgresql: one");
+  main.AddString(
+      "--database", &flags.database,
+      "database URL (default: sqlite:DATA/witness.db); replicas share a postgresql: one");
   main.AddStringList("--log", &flags.logs,
                      "verifier key of a log to watch, its name being the origin; repeatable");
   main.AddAction(

@@ -88,8 +88,8 @@ TEST_CASE("A log that was added to one replica is watched by all") {
   RequireOk(replicas.witnesses[0]->AddLog("", {log.vkey()}));
   uint64_t size = 0;
   for (const auto& witness : replicas.witnesses) {
-    CHECK_FALSE(RequireOk(witness->AddCheckpoint(log.Request(size, size + 1)))
-                    .conflict_size.has_value());
+    CHECK_FALSE(
+        RequireOk(witness->AddCheckpoint(log.Request(size, size + 1))).conflict_size.has_value());
     ++size;
   }
 }

@@ -44,8 +44,9 @@ absl::Status NotConsistent(absl::string_view reason, absl::string_view message) 
   return runtime::AttachReason(absl::FailedPreconditionError(message), reason);
 }
 
-// What a transaction's body returns that has a verdict and changes nothing: it is rolled back, which
-// waits for no disk, so that whoever repeats a log's public checkpoint does not keep that log waiting.
+// What a transaction's body returns that has a verdict and changes nothing: it is rolled back,
+// which waits for no disk, so that whoever repeats a log's public checkpoint does not keep that log
+// waiting.
 absl::Status NothingToStore() { return absl::CancelledError("the checkpoint is not taken"); }
 
 // Of POSIX seconds.

@@ -178,9 +178,9 @@ TEST_CASE("One connection serves request after request, whatever their content t
   Fixture f;
   http::RawSocket socket(f.server->port());
   uint64_t size = 0;
-  for (const char* field : {"", "Content-Type: text/plain\r\n",
-                            "Content-Type: application/x-www-form-urlencoded\r\n",
-                            "Content-Type: nonsense\r\nContent-Encoding: identity\r\n"}) {
+  for (const char* field :
+       {"", "Content-Type: text/plain\r\n", "Content-Type: application/x-www-form-urlencoded\r\n",
+        "Content-Type: nonsense\r\nContent-Encoding: identity\r\n"}) {
     CAPTURE(field);
     const std::string body = note::FormatAddCheckpoint(f.log.Request(size, size + 1));
     REQUIRE(socket.Send(absl::StrCat("POST /add-checkpoint HTTP/1.1\r\nHost: w\r\n", field,

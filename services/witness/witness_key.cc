@@ -81,7 +81,6 @@ absl::StatusOr<StoredKey> MakeKey(storage::Database& database, const crypto::Kek
 
 }  // namespace
 
-
 absl::StatusOr<std::unique_ptr<note::CosignatureSigner>> OpenWitnessKey(
     const std::string& directory, const std::string& kek_path, const std::string& name,
     const base::Clock* clock) {
@@ -125,8 +124,8 @@ absl::StatusOr<std::unique_ptr<note::CosignatureSigner>> OpenSharedWitnessKey(
         "new name, folder and database: nobody knows any more what the old one has cosigned"));
   }
   if (stored.has_value() && stored->sealed.empty()) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "the database is that of the witness ", stored->vkey, ", whose key is in a file"));
+    return absl::FailedPreconditionError(absl::StrCat("the database is that of the witness ",
+                                                      stored->vkey, ", whose key is in a file"));
   }
   if (stored.has_value() && !base::FileExists(kek_path)) {
     return absl::FailedPreconditionError(
@@ -147,9 +146,9 @@ absl::StatusOr<std::unique_ptr<note::CosignatureSigner>> OpenSharedWitnessKey(
                    crypto::PrivateKey::FromPkcs8(*der, crypto::Algorithm::kEd25519));
   ASSIGN_OR_RETURN(auto signer, Signer::Create(name, std::move(key), clock));
   if (signer->vkey() != stored->vkey) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the database is that of the witness ", stored->vkey, ", not of ", name,
-                     ": choose the right database or name"));
+    return absl::FailedPreconditionError(absl::StrCat("the database is that of the witness ",
+                                                      stored->vkey, ", not of ", name,
+                                                      ": choose the right database or name"));
   }
   RETURN_IF_ERROR(KeepVkey(directory, signer->vkey()));
   return signer;

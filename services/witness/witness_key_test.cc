@@ -49,11 +49,11 @@ TEST_CASE("A second replica with the KEK has the key of the first") {
     CHECK_FALSE(base::FileExists(f.Path(replica) + "witness.key"));
   }
   // The witness that opens with it owns the database.
-  CHECK_THAT(Witness::Open(OpenDatabase(f.dir.path()),
-                           {.signer = RequireOk(OpenSharedWitnessKey(
-                                *f.database, f.Path("one"), f.kek, kWitnessName,
-                                base::Clock::System()))}),
-             IsOk());
+  CHECK_THAT(
+      Witness::Open(OpenDatabase(f.dir.path()),
+                    {.signer = RequireOk(OpenSharedWitnessKey(
+                         *f.database, f.Path("one"), f.kek, kWitnessName, base::Clock::System()))}),
+      IsOk());
   CHECK_THAT(
       Witness::Open(OpenDatabase(f.dir.path()), {.signer = note::TestWitnessSigner(kWitnessName)}),
       StatusIs(StatusCode::kFailedPrecondition, vkey));

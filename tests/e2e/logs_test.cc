@@ -53,8 +53,7 @@ TEST_CASE("A tenant's own log is made, cosigned, served and frozen") {
       ++lines;
     }
     CHECK(lines >= 3);
-    const http::Response served =
-        suite.Request("GET", "/tenants/default/logs/releases/checkpoint");
+    const http::Response served = suite.Request("GET", "/tenants/default/logs/releases/checkpoint");
     CHECK(served.status == 200);
     CHECK(served.body_view() == checkpoint.output);
     CHECK(absl::StrContains(

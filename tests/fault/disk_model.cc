@@ -45,9 +45,11 @@ std::vector<Op> ParseOpLog(absl::string_view log) {
     const size_t bytes = size_t{header.path_bytes} + header.to_bytes + header.data_bytes;
     at += sizeof(header);
     if (log.size() - at < bytes) break;
-    Op op{header.kind, Clean(log.substr(at, header.path_bytes)),
+    Op op{header.kind,
+          Clean(log.substr(at, header.path_bytes)),
           Clean(log.substr(at + header.path_bytes, header.to_bytes)),
-          log.substr(at + header.path_bytes + header.to_bytes, header.data_bytes), header.inode,
+          log.substr(at + header.path_bytes + header.to_bytes, header.data_bytes),
+          header.inode,
           header.offset};
     at += bytes;
     op.end = at;
@@ -207,8 +209,8 @@ std::string DiskModel::Bytes(const Node& file, Survival survival, std::mt19937* 
       continue;
     }
     for (size_t begin = op.offset; begin < op.offset + op.data.size();) {
-      const size_t end = std::min<size_t>((begin / kSectorBytes + 1) * kSectorBytes,
-                                          op.offset + op.data.size());
+      const size_t end =
+          std::min<size_t>((begin / kSectorBytes + 1) * kSectorBytes, op.offset + op.data.size());
       if (Chance(chance, random)) {
         Op sector = op;
         sector.offset = begin;
@@ -248,8 +250,7 @@ void DiskModel::WriteFolder(const Node& folder, const std::string& path, Surviva
   }
 }
 
-void DiskModel::WriteTo(const std::string& folder, Survival survival,
-                        std::mt19937* random) const {
+void DiskModel::WriteTo(const std::string& folder, Survival survival, std::mt19937* random) const {
   std::filesystem::remove_all(folder);
   WriteFolder(*FolderOf(root_path_), folder, survival, random);
 }

@@ -115,9 +115,8 @@ TEST_CASE("A renamed file may be the old or the new, and a long write may be tor
         std::set<std::string>{"old=" + a + a + " ", "old=old temporary=" + a + a + " "});
   disk.Sync(OpKind::kSyncAll, 0);
   disk.Do(OpKind::kWrite, 1000001, 0, b + b);
-  CHECK(disk.States() ==
-        std::set<std::string>{"old=" + a + a + " ", "old=" + a + b + " ", "old=" + b + a + " ",
-                              "old=" + b + b + " "});
+  CHECK(disk.States() == std::set<std::string>{"old=" + a + a + " ", "old=" + a + b + " ",
+                                               "old=" + b + a + " ", "old=" + b + b + " "});
 }
 
 }  // namespace

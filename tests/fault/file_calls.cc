@@ -296,13 +296,13 @@ extern "C" {
 DEFINE_OPEN(open)
 DEFINE_OPEN(open64)
 
-#define DEFINE_OPENAT(name)                                                                     \
-  int name(int folder, const char* path, int flags, ...) {                                      \
-    REAL(name);                                                                                 \
-    va_list arguments;                                                                          \
-    va_start(arguments, flags);                                                                 \
-    const mode_t mode = ModeOf(flags, arguments);                                               \
-    va_end(arguments);                                                                          \
+#define DEFINE_OPENAT(name)                                                                    \
+  int name(int folder, const char* path, int flags, ...) {                                     \
+    REAL(name);                                                                                \
+    va_list arguments;                                                                         \
+    va_start(arguments, flags);                                                                \
+    const mode_t mode = ModeOf(flags, arguments);                                              \
+    va_end(arguments);                                                                         \
     return Open(PathAt(folder, path), flags, [&] { return real(folder, path, flags, mode); }); \
   }
 DEFINE_OPENAT(openat)
@@ -313,11 +313,11 @@ ssize_t write(int fd, const void* bytes, size_t count) {
   return Write(fd, bytes, count, -1, [&](size_t most) { return real(fd, bytes, most); });
 }
 
-#define DEFINE_PWRITE(name)                                                              \
-  ssize_t name(int fd, const void* bytes, size_t count, off_t offset) {                  \
-    REAL(name);                                                                          \
-    return Write(fd, bytes, count, offset,                                               \
-                 [&](size_t most) { return real(fd, bytes, most, offset); });            \
+#define DEFINE_PWRITE(name)                                                   \
+  ssize_t name(int fd, const void* bytes, size_t count, off_t offset) {       \
+    REAL(name);                                                               \
+    return Write(fd, bytes, count, offset,                                    \
+                 [&](size_t most) { return real(fd, bytes, most, offset); }); \
   }
 DEFINE_PWRITE(pwrite)
 DEFINE_PWRITE(pwrite64)
@@ -337,10 +337,10 @@ ssize_t read(int fd, void* bytes, size_t count) {
   return Read(fd, [&] { return real(fd, bytes, count); });
 }
 
-#define DEFINE_PREAD(name)                                             \
-  ssize_t name(int fd, void* bytes, size_t count, off_t offset) {      \
-    REAL(name);                                                        \
-    return Read(fd, [&] { return real(fd, bytes, count, offset); });   \
+#define DEFINE_PREAD(name)                                           \
+  ssize_t name(int fd, void* bytes, size_t count, off_t offset) {    \
+    REAL(name);                                                      \
+    return Read(fd, [&] { return real(fd, bytes, count, offset); }); \
   }
 DEFINE_PREAD(pread)
 DEFINE_PREAD(pread64)
@@ -374,11 +374,11 @@ int sync_file_range(int fd, off64_t offset, off64_t count, unsigned flags) {
   return ThePlan().Covers(PathOf(fd)) ? 0 : real(fd, offset, count, flags);
 }
 
-#define DEFINE_FTRUNCATE(name)                                                         \
-  int name(int fd, off_t length) noexcept {                                            \
-    REAL(name);                                                                        \
-    return Resize("ftruncate", OpKind::kResize, fd, static_cast<uint64_t>(length),     \
-                  [&] { return real(fd, length); });                                   \
+#define DEFINE_FTRUNCATE(name)                                                     \
+  int name(int fd, off_t length) noexcept {                                        \
+    REAL(name);                                                                    \
+    return Resize("ftruncate", OpKind::kResize, fd, static_cast<uint64_t>(length), \
+                  [&] { return real(fd, length); });                               \
   }
 DEFINE_FTRUNCATE(ftruncate)
 DEFINE_FTRUNCATE(ftruncate64)
@@ -395,13 +395,13 @@ int truncate(const char* path, off_t length) noexcept {
   return result;
 }
 
-#define DEFINE_FALLOCATE(name)                                                             \
-  int name(int fd, int mode, off_t offset, off_t length) {                                 \
-    REAL(name);                                                                            \
-    /* FALLOC_FL_KEEP_SIZE and the others change nothing that can be read. */              \
-    return Resize("fallocate", OpKind::kExtend, fd,                                        \
-                  mode == 0 ? static_cast<uint64_t>(offset + length) : 0,                  \
-                  [&] { return real(fd, mode, offset, length); });                         \
+#define DEFINE_FALLOCATE(name)                                                \
+  int name(int fd, int mode, off_t offset, off_t length) {                    \
+    REAL(name);                                                               \
+    /* FALLOC_FL_KEEP_SIZE and the others change nothing that can be read. */ \
+    return Resize("fallocate", OpKind::kExtend, fd,                           \
+                  mode == 0 ? static_cast<uint64_t>(offset + length) : 0,     \
+                  [&] { return real(fd, mode, offset, length); });            \
   }
 DEFINE_FALLOCATE(fallocate)
 DEFINE_FALLOCATE(fallocate64)

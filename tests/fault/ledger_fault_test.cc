@@ -64,8 +64,7 @@ void AppendSome(Stub* stub, const note::NoteVerifier& key, Promises* promises) {
 }
 
 // A ledger's life with `env`: started, appended to, stopped. Returns what it wrote.
-std::string Live(const std::string& data, const std::vector<std::string>& env,
-                 Promises* promises) {
+std::string Live(const std::string& data, const std::vector<std::string>& env, Promises* promises) {
   TempDir ports;
   std::vector<std::string> flags = Flags(data);
   const std::string port_file = ports.path() + "/ports";

@@ -255,15 +255,15 @@ TEST_CASE("A second ledger on one data folder is refused for as long as the firs
   const auto first = StartLedger(dir.path());
   ChildProcess second(Binary(), Flags(dir.path()));
   CHECK(second.Wait() == 1);
-  CHECK(absl::StrContains(second.output(), absl::StrCat("the data folder ", dir.path(),
-                                                        " is in use by another process (id ",
-                                                        first->pid(), ")")));
+  CHECK(absl::StrContains(second.output(),
+                          absl::StrCat("the data folder ", dir.path(),
+                                       " is in use by another process (id ", first->pid(), ")")));
   // The first one is unharmed.
   CHECK_THAT(Append(Connect(first->grpc_address()).get(), {"a"}, pb::WAIT_LEVEL_COSIGNED), IsOk());
   first->Kill();
   const auto third = StartLedger(dir.path());
-  const auto again = RequireOk(
-      Append(Connect(third->grpc_address()).get(), {"a", "b"}, pb::WAIT_LEVEL_COSIGNED));
+  const auto again =
+      RequireOk(Append(Connect(third->grpc_address()).get(), {"a", "b"}, pb::WAIT_LEVEL_COSIGNED));
   CHECK(again.entries(0).index() == 0);
   CHECK(again.entries(1).index() == 1);
   CHECK(third->Stop() == 0);

@@ -153,9 +153,9 @@ void LedgerModel::CheckInclusion() {
   } else if (tree <= integrated) {
     const merkle::Entries first = merkle::Slice(entries_, 0, tree);
     REQUIRE(RequireOk(proof) == merkle::ReferencePath(index, first));
-    REQUIRE(merkle::VerifyInclusion(index, tree, merkle::LeafHash(entries_[index]), *proof,
-                                    Root(tree))
-                .ok());
+    REQUIRE(
+        merkle::VerifyInclusion(index, tree, merkle::LeafHash(entries_[index]), *proof, Root(tree))
+            .ok());
   } else if (tree > size()) {
     REQUIRE_THAT(proof, StatusIs(StatusCode::kOutOfRange));
   }

@@ -62,7 +62,7 @@ class LedgerModel {
   ModelStore* const store_;
   std::mt19937 random_;
   std::unique_ptr<ledger::Ledger> ledger_;
-  merkle::Entries entries_;                 // the log
+  merkle::Entries entries_;                  // the log
   std::map<std::string, uint64_t> indexes_;  // of its entries
   std::map<uint64_t, merkle::Hash> roots_;   // by size, as far as they were asked for
   uint64_t published_ = 0;                   // what the log has been seen to have published

@@ -43,8 +43,7 @@ class FileModelStore : public ModelStore {
       before = Stamps();
       std::filesystem::remove_all(Killed());
       std::error_code moved_away;
-      std::filesystem::copy(Data(), Killed(), std::filesystem::copy_options::recursive,
-                            moved_away);
+      std::filesystem::copy(Data(), Killed(), std::filesystem::copy_options::recursive, moved_away);
     } while (Stamps() != before);
   }
 

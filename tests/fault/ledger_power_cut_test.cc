@@ -240,9 +240,8 @@ TEST_CASE("After a power cut every acknowledged entry and published checkpoint i
     DiskModel model(disk);
     Told told(op_log);
     known->AddTo(&told, 0);
-    const std::string log =
-        Record(disk, data, op_log, 200 + random() % 400,
-               seed + static_cast<uint32_t>(generation) * 10, &told);
+    const std::string log = Record(disk, data, op_log, 200 + random() % 400,
+                                   seed + static_cast<uint32_t>(generation) * 10, &told);
     const std::vector<Op> ops = ParseOpLog(log);
 
     std::vector<size_t> moments;

@@ -48,8 +48,7 @@ std::string CosignAt(const ScriptedWitness& witness, uint64_t time, const std::s
   std::string signature;
   base::AppendU64(&signature, time);
   signature += RequireOk(note::TestKey('X').SignMessage(note::CosignatureMessage(time, text)));
-  return note::FormatSignatureLine(
-      {witness.signer().name(), witness.signer().key_id(), signature});
+  return note::FormatSignatureLine({witness.signer().name(), witness.signer().key_id(), signature});
 }
 
 std::string Changed(const std::string& text, uint64_t more, uint8_t flip) {
@@ -62,40 +61,37 @@ std::string Changed(const std::string& text, uint64_t more, uint8_t flip) {
 std::vector<Lie> Lies(const ScriptedWitness& liar) {
   const auto& key = liar.signer();
   std::vector<Lie> lies;
-  lies.push_back({"another root",
-                  [&](Answer& a) {
-                    a.Respond(200, liar.Cosign(Changed(a.CheckpointText(), 0, 1)));
-                  },
-                  "no valid cosignature"});
-  lies.push_back({"another size",
-                  [&](Answer& a) {
-                    a.Respond(200, liar.Cosign(Changed(a.CheckpointText(), 1, 0)));
-                  },
-                  "no valid cosignature"});
-  lies.push_back({"another key",
-                  [&](Answer& a) {
-                    const auto other = note::TestWitnessSigner(key.name(), 'Z');
-                    a.Respond(200, note::FormatSignatureLine(
-                                       {key.name(), key.key_id(),
-                                        other->Sign(a.CheckpointText()).value_or("")}));
-                  },
-                  "no valid cosignature"});
-  lies.push_back({"another name",
-                  [&](Answer& a) {
-                    const auto other = note::TestWitnessSigner("witness.example/other", 'X');
-                    a.Respond(200, note::FormatSignatureLine(
-                                       {other->name(), other->key_id(),
-                                        other->Sign(a.CheckpointText()).value_or("")}));
-                  },
-                  "no valid cosignature"});
+  lies.push_back(
+      {"another root",
+       [&](Answer& a) { a.Respond(200, liar.Cosign(Changed(a.CheckpointText(), 0, 1))); },
+       "no valid cosignature"});
+  lies.push_back(
+      {"another size",
+       [&](Answer& a) { a.Respond(200, liar.Cosign(Changed(a.CheckpointText(), 1, 0))); },
+       "no valid cosignature"});
+  lies.push_back(
+      {"another key",
+       [&](Answer& a) {
+         const auto other = note::TestWitnessSigner(key.name(), 'Z');
+         a.Respond(200, note::FormatSignatureLine({key.name(), key.key_id(),
+                                                   other->Sign(a.CheckpointText()).value_or("")}));
+       },
+       "no valid cosignature"});
+  lies.push_back(
+      {"another name",
+       [&](Answer& a) {
+         const auto other = note::TestWitnessSigner("witness.example/other", 'X');
+         a.Respond(200, note::FormatSignatureLine({other->name(), other->key_id(),
+                                                   other->Sign(a.CheckpointText()).value_or("")}));
+       },
+       "no valid cosignature"});
   lies.push_back({"no time",
                   [&](Answer& a) { a.Respond(200, CosignAt(liar, 0, a.CheckpointText())); },
                   "impossible time 0"});
-  lies.push_back({"a time far ahead",
-                  [&](Answer& a) {
-                    a.Respond(200, CosignAt(liar, 5'000'000'000, a.CheckpointText()));
-                  },
-                  "impossible time 5000000000"});
+  lies.push_back(
+      {"a time far ahead",
+       [&](Answer& a) { a.Respond(200, CosignAt(liar, 5'000'000'000, a.CheckpointText())); },
+       "impossible time 5000000000"});
   lies.push_back({"an earlier cosignature",
                   [earlier = liar.Cosign(note::FormatCheckpoint({kOrigin, 1, {}}))](Answer& a) {
                     a.Respond(200, earlier);
@@ -200,8 +196,8 @@ TEST_CASE("A witness that lies, stalls or talks nonsense costs its own cosignatu
       absl::StrCat("log ", log_vkey, "\n", first.PolicyLine(), second.PolicyLine(), "witness liar ",
                    liar.signer().vkey(), " ", liar.url(), "\n");
   const auto flags = [&](const std::string& group, const std::string& timeout) {
-    const std::string policy = absl::StrCat(witnesses, "group all ", group,
-                                            " first second liar\nquorum all\n");
+    const std::string policy =
+        absl::StrCat(witnesses, "group all ", group, " first second liar\nquorum all\n");
     RequireOk(base::WriteFileAtomically(dir.path() + "/policy", policy));
     std::vector<std::string> given = Flags(data);
     given.push_back("--witness-policy=" + dir.path() + "/policy");
@@ -219,8 +215,8 @@ TEST_CASE("A witness that lies, stalls or talks nonsense costs its own cosignatu
       auto stub = Connect(ledger->grpc_address());
       const int64_t before_kb = MemoryKb(ledger->pid(), "VmRSS");
       for (int i = 0; i < 5; ++i) {
-        RequireOk(Append(stub.get(), {absl::StrCat("entry ", ++appended)},
-                         pb::WAIT_LEVEL_COSIGNED));
+        RequireOk(
+            Append(stub.get(), {absl::StrCat("entry ", ++appended)}, pb::WAIT_LEVEL_COSIGNED));
       }
       CHECK(Eventually([&] { return liar.requests() > 0; }));
       std::string note;

@@ -38,8 +38,8 @@ class Ledgers {
     for (size_t i = 0; i < kLedgers; ++i) Start(i);
     pb::GetLogRequest request;
     request.set_name(kLog);
-    const auto log = RequireOk(Call(Connect(processes_[0]->grpc_address()).get(), &Stub::GetLog,
-                                    request));
+    const auto log =
+        RequireOk(Call(Connect(processes_[0]->grpc_address()).get(), &Stub::GetLog, request));
     key_ = std::make_unique<note::NoteVerifier>(RequireOk(note::ParseVkey(log.log().vkey())));
   }
 
@@ -205,10 +205,9 @@ TEST_CASE("What ledgers on one database acknowledge survives them, their connect
       const auto newest = Call(stub.get(), &Stub::GetCheckpoint, request);
       if (!newest.ok()) return false;
       const auto checkpoint = OpenCheckpoint(newest->checkpoint(), ledgers.key());
-      return checkpoint.ok() && absl::StrCat(checkpoint->size) ==
-                                    ledgers.server()
-                                        .Execute("SELECT size::text FROM ledger_logs")
-                                        .value_or("");
+      return checkpoint.ok() &&
+             absl::StrCat(checkpoint->size) ==
+                 ledgers.server().Execute("SELECT size::text FROM ledger_logs").value_or("");
     }));
     CheckPromises(stub.get(), ledgers.key(), promises.indexes(), promises.roots());
   }

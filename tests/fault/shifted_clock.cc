@@ -31,7 +31,8 @@ int64_t Shift() {
     if (shared == MAP_FAILED) abort();
     close(fd);
     return static_cast<const volatile int64_t*>(shared);
-  }();
+  }
+  ();
   return *shift;
 }
 

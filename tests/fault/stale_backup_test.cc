@@ -25,15 +25,14 @@ class RestoredLog {
   RestoredLog() {
     const std::string vkey = MakeLogKey(binary_, data());
     key_ = std::make_unique<note::NoteVerifier>(LogKey(data()));
-    witness_ = std::make_unique<WitnessProcess>(
-        testing::Runfile("services/witness/countersign-witness"), "w", dir_.path() + "/witness",
-        vkey);
+    witness_ =
+        std::make_unique<WitnessProcess>(testing::Runfile("services/witness/countersign-witness"),
+                                         "w", dir_.path() + "/witness", vkey);
     RequireOk(base::WriteFileAtomically(
         dir_.path() + "/policy",
         absl::StrCat("log ", vkey, "\n", witness_->PolicyLine(), "quorum w\n")));
     AppendFive("a");
-    std::filesystem::copy(data(), dir_.path() + "/old",
-                          std::filesystem::copy_options::recursive);
+    std::filesystem::copy(data(), dir_.path() + "/old", std::filesystem::copy_options::recursive);
     AppendFive("b");
     std::filesystem::rename(data(), newest());
     std::filesystem::rename(dir_.path() + "/old", data());
@@ -105,8 +104,7 @@ TEST_CASE("An old copy of the data folder signs nothing, and the newest one goes
   const auto ledger = log.Start();
   {
     const auto stub = Connect(ledger->grpc_address());
-    const auto appended =
-        RequireOk(Append(stub.get(), {"a0", "b4", "c"}, pb::WAIT_LEVEL_COSIGNED));
+    const auto appended = RequireOk(Append(stub.get(), {"a0", "b4", "c"}, pb::WAIT_LEVEL_COSIGNED));
     CHECK(appended.entries(0).index() == 0);
     CHECK(appended.entries(1).index() == 9);
     CHECK(appended.entries(2).index() == 10);

@@ -15,8 +15,7 @@ namespace countersign::fault {
 
 // Makes the key of a log at `data`; returns its vkey.
 inline std::string MakeLogKey(const std::string& binary, const std::string& data) {
-  std::vector<std::string> flags = {"--init", "--data=" + data,
-                                    absl::StrCat("--origin=", kOrigin)};
+  std::vector<std::string> flags = {"--init", "--data=" + data, absl::StrCat("--origin=", kOrigin)};
   ChildProcess init(binary, flags);
   REQUIRE(init.Wait() == 0);
   return LogKey(data).vkey();

@@ -65,13 +65,10 @@ class Witness {
 
   // With the folder that it had.
   void Start(size_t replica) {
-    std::vector<std::string> args = {"--data",        Folder(replica),
-                                     "--kek",         dir_.path() + "/kek",
-                                     "--name",        kName,
-                                     "--database",    server_->Url(),
-                                     "--listen",      "127.0.0.1:0",
-                                     "--http-listen", "127.0.0.1:0",
-                                     "--admin-listen", "127.0.0.1:0"};
+    std::vector<std::string> args = {
+        "--data",        Folder(replica), "--kek",          dir_.path() + "/kek", "--name",
+        kName,           "--database",    server_->Url(),   "--listen",           "127.0.0.1:0",
+        "--http-listen", "127.0.0.1:0",   "--admin-listen", "127.0.0.1:0"};
     for (const auto& log : logs_) args.insert(args.end(), {"--log", log->vkey()});
     processes_[replica] = ChildProcess::StartService(
         testing::Runfile("services/witness/countersign-witness"), std::move(args));
@@ -100,8 +97,8 @@ struct Answers {
   std::atomic<int> wrong{0};        // anything else
 };
 
-void Submit(http::Client* client, const std::string& url, ForkingLog* log,
-            std::minstd_rand* random, Answers* answers) {
+void Submit(http::Client* client, const std::string& url, ForkingLog* log, std::minstd_rand* random,
+            Answers* answers) {
   const ForkingLog::Offer offer = log->Next(random);
   const auto response = client->Post(url + "/add-checkpoint", "text/plain",
                                      note::FormatAddCheckpoint(offer.request), absl::Seconds(20));
@@ -120,8 +117,7 @@ void Submit(http::Client* client, const std::string& url, ForkingLog* log,
   }
 }
 
-std::string LatestCheckpoint(http::Client* client, const std::string& url,
-                             const ForkingLog& log) {
+std::string LatestCheckpoint(http::Client* client, const std::string& url, const ForkingLog& log) {
   const auto response = RequireOk(client->Get(
       absl::StrCat(url, "/", base::HexEncode(base::AsBytes(crypto::Sha256(log.origin()))),
                    "/checkpoint"),
