@@ -24,6 +24,9 @@ constexpr uint32_t kWidth = merkle::kTileWidth;
 // A log that others have grown by more than this, or that was not known at all, is read from its
 // tiles.
 constexpr int64_t kMaxCatchUp = 65536;
+// How far the clock may be ahead of the database's. No entry is older than the one before it, so
+// that one from the future would put all later ones in its month.
+constexpr absl::Duration kMaxClockLead = absl::Minutes(5);
 constexpr absl::Duration kFirstPause = absl::Milliseconds(20);
 constexpr absl::Duration kLongestPause = absl::Milliseconds(500);
 
@@ -46,7 +49,7 @@ bool MayPass(const absl::Status& status) {
 }
 
 // How a try at appending ends.
-enum class End { kCommit, kNothingNew, kNoPartition, kFrozen };
+enum class End { kCommit, kNothingNew, kNoPartition, kClockAhead, kFrozen };
 
 // The pauses between tries until `timeout` has passed.
 class Patience {
@@ -84,6 +87,7 @@ struct PostgresLogStore::Attempt {
   Tip after;
   // When `fresh` is to have been appended.
   absl::Time time;
+  absl::Duration clock_lead;  // over the database's
   End end = End::kCommit;
   bool committing = false;
 
@@ -297,6 +301,11 @@ absl::StatusOr<std::vector<LogStore::Placement>> PostgresLogStore::Sequence(
       case End::kFrozen:
         frozen_ = true;
         return Frozen();
+      case End::kClockAhead:
+        return absl::UnavailableError(absl::StrCat(
+            "nothing was appended: this ledger's clock is ",
+            absl::FormatDuration(absl::Trunc(attempt.clock_lead, absl::Seconds(1))),
+            " ahead of the database's; set them right, as by NTP"));
       case End::kNoPartition: {
         ASSIGN_OR_RETURN(partitioned_,
                          MakePartitions(database_, options_.tablespaces, attempt.time));
@@ -395,7 +404,8 @@ absl::Status PostgresLogStore::Append(Transaction& transaction, const Batch& bat
     }
   };
   if (options_.deduplicate) note_known(results[2]);
-  ASSIGN_OR_RETURN(const Head head, ParseHead(results[results.size() - 2]));
+  const Rows& locked = results[results.size() - 2];
+  ASSIGN_OR_RETURN(const Head head, ParseHead(locked));
   if (head.frozen) return attempt->Finish(End::kFrozen);
   const Row& new_hashes = results.back()[0];
   ASSIGN_OR_RETURN(attempt->before, CatchUp(transaction, known, head, new_hashes));
@@ -419,9 +429,11 @@ absl::Status PostgresLogStore::Append(Transaction& transaction, const Batch& bat
     attempt->fresh_hashes.push_back(batch.entries[i]->leaf_hash);
   }
   if (attempt->fresh.empty()) return attempt->Finish(End::kNothingNew);
+  const absl::Time now = options_.clock->Now();
+  attempt->clock_lead = now - absl::FromUnixMicros(locked[0].Int(4));
+  if (attempt->clock_lead > kMaxClockLead) return attempt->Finish(End::kClockAhead);
   // Never before the newest entry, so that the months' partitions hold runs of indexes.
-  attempt->after.last_timestamp =
-      std::max(absl::ToUnixMicros(options_.clock->Now()), head.last_timestamp);
+  attempt->after.last_timestamp = std::max(absl::ToUnixMicros(now), head.last_timestamp);
   attempt->time = absl::FromUnixMicros(attempt->after.last_timestamp);
   if (!partitioned_.Contains(attempt->time)) return attempt->Finish(End::kNoPartition);
   return Insert(transaction, batch, attempt);
@@ -473,8 +485,8 @@ absl::StatusOr<bool> PostgresLogStore::IsCommitted(const Attempt& attempt) const
   const uint64_t begin = attempt.before.edge->size();
   const uint64_t end = attempt.after.edge->size();
   bool committed = false;
-  // It commits, though all it did was to lock: what it has seen is then where OK has to mean that it
-  // is, on a synchronous replica too.
+  // It commits, though all it did was to lock: what it has seen is then wherever OK has to mean
+  // that it is, on a synchronous replica too.
   RETURN_IF_ERROR(database_.InTransaction(
       [&](Transaction& transaction) -> absl::Status {
         const std::array<Value, 1> id = {log_id_};

@@ -234,7 +234,7 @@ TEST_CASE("What one ledger publishes or freezes the others see, and nothing smal
 
 TEST_CASE("Entries go to the partition of their month, and time never goes back") {
   const TestLog log;
-  base::ManualClock clock(absl::FromCivil(absl::CivilMinute(2026, 1, 31, 23, 59),
+  base::ManualClock clock(absl::FromCivil(absl::CivilMinute(2022, 1, 31, 23, 59),
                                           absl::UTCTimeZone()));
   PostgresLogStore::Options options = OptionsFor(Connect(log.url));
   options.clock = &clock;
@@ -244,13 +244,13 @@ TEST_CASE("Entries go to the partition of their month, and time never goes back"
     const auto batch = Entries{absl::StrCat("a", month), absl::StrCat("b", month)};
     all.insert(all.end(), batch.begin(), batch.end());
     Grow(store.get(), batch);
-    clock.Set(absl::FromCivil(absl::CivilMonth(2026, 1) + month + 1, absl::UTCTimeZone()));
+    clock.Set(absl::FromCivil(absl::CivilMonth(2022, 1) + month + 1, absl::UTCTimeZone()));
     if (month == 3) clock.Advance(-absl::Hours(24 * 70));
     if (month == 5) clock.Advance(absl::Hours(24 * 365 * 3));  // past all partitions
   }
-  CHECK(log.Execute("SELECT count(*)::text FROM ledger_entries_202601") == "2");
-  CHECK(log.Execute("SELECT count(*)::text FROM ledger_entries_202604") == "4");
-  CHECK(log.Execute("SELECT count(*)::text FROM ledger_entries_202906") == "6");
+  CHECK(log.Execute("SELECT count(*)::text FROM ledger_entries_202201") == "2");
+  CHECK(log.Execute("SELECT count(*)::text FROM ledger_entries_202204") == "4");
+  CHECK(log.Execute("SELECT count(*)::text FROM ledger_entries_202506") == "6");
   CHECK(log.Execute("SELECT count(*)::text FROM ledger_entries a JOIN ledger_entries b "
                     "ON a.sequence_number < b.sequence_number AND a.timestamp > b.timestamp") ==
         "0");
@@ -264,6 +264,20 @@ TEST_CASE("Entries go to the partition of their month, and time never goes back"
     CHECK(placements[i].duplicate);
   }
   CHECK(RequireOk(log.Open()->Integrate()) == head);
+}
+
+TEST_CASE("A ledger whose clock is far ahead of the database's appends nothing and says why") {
+  const TestLog log;
+  base::ManualClock clock(absl::Now() + absl::Minutes(4));
+  PostgresLogStore::Options options = OptionsFor(Connect(log.url));
+  options.clock = &clock;
+  auto store = RequireOk(PostgresLogStore::Open(options));
+  RequireOk(Sequence(store.get(), {"a"}));
+  clock.Advance(absl::Hours(24 * 365));
+  CHECK_THAT(Sequence(store.get(), {"b"}), StatusIs(StatusCode::kUnavailable, "ahead"));
+  CHECK(RequireOk(Sequence(store.get(), {"a"}))[0].duplicate);
+  CHECK(RequireOk(log.Open()->Integrate()).size == 1);
+  CHECK_THAT(Sequence(log.Open().get(), {"b"}), IsOk());
 }
 
 TEST_CASE("A database that lacks something it must hold is data loss, and the table is named") {

@@ -118,7 +118,7 @@ struct Partition {
   std::string tablespace;
 };
 
-// The database's own tablespace has a name too, by which months may be sent there; a table that lies
+// The database's own tablespace has a name too, by which months may be sent there; a table that is
 // in it says 0.
 absl::StatusOr<std::vector<Partition>> ReadPartitions(Transaction& transaction) {
   ASSIGN_OR_RETURN(const Rows rows, transaction.Query(R"sql(

@@ -11,7 +11,7 @@ namespace countersign::ledger::sql {
 // table that was dropped nor the rows of the one in its place.
 inline constexpr absl::string_view kAwaitMoves = "LOCK TABLE ledger_entries IN ACCESS SHARE MODE";
 
-// Stands before all look-ups of a transaction. All look-ups go by an index, whatever the statistics say: a
+// Stands before all look-ups of a transaction, which go by an index, whatever the statistics say: a
 // partition that was empty when they were gathered would be read from end to end, and plans that
 // are kept would go on doing it.
 inline constexpr absl::string_view kByIndex =
@@ -41,9 +41,11 @@ inline constexpr absl::string_view kFindDuplicates =
 inline constexpr absl::string_view kFind =
     "SELECT sequence_number FROM ledger_entries WHERE entry_hash = $2 AND log_id + 0 = $1";
 
-// Waits until whoever appends has committed.
+// Waits until whoever appends has committed. The last column is the server's clock.
 inline constexpr absl::string_view kLockHead =
-    "SELECT size, root, last_timestamp, frozen FROM ledger_logs WHERE log_id = $1 FOR UPDATE";
+    "SELECT size, root, last_timestamp, frozen, "
+    "(extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT "
+    "FROM ledger_logs WHERE log_id = $1 FOR UPDATE";
 
 inline constexpr absl::string_view kReadHead =
     "SELECT size, root, last_timestamp, frozen, published_size, publish_time, checkpoint "
