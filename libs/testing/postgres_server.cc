@@ -227,8 +227,8 @@ absl::Status PostgresServer::TerminateConnections() {
 absl::StatusOr<std::unique_ptr<PostgresServer>> PostgresServer::StartReplica() {
   ASSIGN_OR_RETURN(std::unique_ptr<PostgresServer> replica, Make(options_));
   RETURN_IF_ERROR(replica->RunToEnd(
-      "pg_basebackup", {"--pgdata=" + replica->data(), "--write-recovery-conf", "--checkpoint=fast", "--no-sync",
-                        "--no-password", absl::StrCat("--dbname=", Url("postgres"))}));
+      "pg_basebackup", {"--pgdata=" + replica->data(), "--write-recovery-conf",
+                        "--checkpoint=fast", "--no-sync", "--no-password", absl::StrCat("--dbname=", Url("postgres"))}));
   RETURN_IF_ERROR(replica->StartAgain());
   return replica;
 }

@@ -28,8 +28,8 @@ struct PostgresServerOptions {
 // as a crash, and the next start recovers from the write-ahead log.
 enum class PostgresShutdown { kFast, kImmediate };
 
-// Its folders go with it, that of socket and log lies in /tmp; the server dies with the thread that started it.
-// PostgreSQL refuses to run as root, so under root it runs as the user postgres or nobody.
+// Its folders go with it; that of its socket and log lies in /tmp. The server dies with the thread
+// that started it. PostgreSQL refuses to run as root, so under root it runs as the user postgres or nobody.
 // Not thread-safe, except Url, SocketFolder and Execute.
 class PostgresServer {
  public:

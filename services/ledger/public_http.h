@@ -12,8 +12,9 @@ namespace countersign::ledger {
 // /tile/entries/<N>[.p/<W>] (immutable), with ETag and CORS, of the main log; and the same of every
 // log below its name, /tenants/{tenant}/logs/{log}/checkpoint. A partial tile is served in any width
 // up to what is integrated, whether or not a checkpoint of that size was published. Bundles are
-// compressed for clients that take gzip, but not for HEAD. 404 beyond the log and for every other path, 405 for other
-// methods, 503 before the first checkpoint. Tiles are read on `executor`; both outlive the handler.
+// compressed for clients that take gzip, but not for HEAD. 404 beyond the log and for every other
+// path, 405 for other methods, 503 before the first checkpoint, 504 for what waited beyond its
+// deadline. Tiles are read on `executor`; both outlive the handler.
 http::Handler PublicHandler(const LogRegistry* logs, base::ThreadPool* executor);
 
 }  // namespace countersign::ledger
