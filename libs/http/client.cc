@@ -277,13 +277,14 @@ class Client::Impl::Exchange : public std::enable_shared_from_this<Exchange> {
     while (true) {
       Error parse;
       buffer_.consume(parser_->put(buffer_.data(), parse));
-      if (parse == beast::http::error::need_more) {
+      if (parse == beast::http::error::need_more && !TooLarge()) {
         if (buffer_.size() > impl_->options_.max_response_header_bytes + kReadBytes) {
           return Finish(absl::InternalError(absl::StrCat(key_, " sent endless chunk extensions")));
         }
         return Read();
       }
-      if (parse == beast::http::error::body_limit || parse == beast::http::error::header_limit) {
+      if (parse == beast::http::error::body_limit || parse == beast::http::error::header_limit ||
+          TooLarge()) {
         return Finish(absl::ResourceExhaustedError(
             absl::StrCat("the answer of ", key_, " is larger than ",
                          impl_->options_.max_response_bytes, " bytes")));
@@ -301,6 +302,14 @@ class Client::Impl::Exchange : public std::enable_shared_from_this<Exchange> {
       if (parser_->is_done()) return Complete();
       if (buffer_.size() == 0) return Read();
     }
+  }
+
+  // The parser forgets its limit when header and body come in one read.
+  bool TooLarge() const {
+    if (!parser_->is_header_done() || request_.method == "HEAD") return false;
+    const uint64_t announced = parser_->content_length().value_or(0);
+    return std::max<uint64_t>(announced, parser_->get().body().size()) >
+           impl_->options_.max_response_bytes;
   }
 
   void Complete() {

@@ -207,6 +207,10 @@ TEST_CASE("An answer larger than allowed is ResourceExhausted") {
   CHECK(absl::IsResourceExhausted(
       GetAnsweredBy("HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n", options).status()));
   CHECK(absl::IsResourceExhausted(
+      GetAnsweredBy("HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n01234567890", options).status()));
+  CHECK(absl::IsResourceExhausted(
+      GetAnsweredBy("HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n012", options).status()));
+  CHECK(absl::IsResourceExhausted(
       GetAnsweredBy("HTTP/1.1 200 OK\r\n\r\n" + std::string(11, 'a'), options).status()));
   CHECK(absl::IsResourceExhausted(
       GetAnsweredBy("HTTP/1.1 200 OK\r\nX: " + std::string(2000, 'a') + "\r\n\r\n", options)
