@@ -41,8 +41,8 @@ absl::StatusOr<std::string> FindBinaries() {
     }
     if (all) return folder;
   }
-  return absl::NotFoundError(absl::StrCat(
-      "PostgreSQL is neither in PATH nor in ", kDebianFolder, ": install postgresql-15"));
+  return absl::NotFoundError(absl::StrCat("PostgreSQL is neither in PATH nor in ", kDebianFolder,
+                                          ": install postgresql-15"));
 }
 
 // The user to run as, where this process is root.
@@ -218,17 +218,18 @@ absl::StatusOr<std::string> PostgresServer::Execute(const std::string& sql,
 }
 
 absl::Status PostgresServer::TerminateConnections() {
-  return Execute("SELECT COUNT(pg_terminate_backend(pid, 60000)) FROM pg_stat_activity "
-                 "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
-                 "postgres")
+  return Execute(
+             "SELECT COUNT(pg_terminate_backend(pid, 60000)) FROM pg_stat_activity "
+             "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
+             "postgres")
       .status();
 }
 
 absl::StatusOr<std::unique_ptr<PostgresServer>> PostgresServer::StartReplica() {
   ASSIGN_OR_RETURN(std::unique_ptr<PostgresServer> replica, Make(options_));
   RETURN_IF_ERROR(replica->RunToEnd(
-      "pg_basebackup", {"--pgdata=" + replica->data(), "--write-recovery-conf",
-                        "--checkpoint=fast", "--no-sync", "--no-password", absl::StrCat("--dbname=", Url("postgres"))}));
+      "pg_basebackup", {"--pgdata=" + replica->data(), "--write-recovery-conf", "--checkpoint=fast",
+                        "--no-sync", "--no-password", absl::StrCat("--dbname=", Url("postgres"))}));
   RETURN_IF_ERROR(replica->StartAgain());
   return replica;
 }
@@ -247,8 +248,6 @@ absl::Status PostgresServer::CatchUp(const PostgresServer& primary) const {
   return absl::DeadlineExceededError(absl::StrCat("the replica lags behind:\n", log()));
 }
 
-std::string PostgresServer::log() const {
-  return base::ReadFile(folder_ + "/log").value_or("");
-}
+std::string PostgresServer::log() const { return base::ReadFile(folder_ + "/log").value_or(""); }
 
 }  // namespace countersign::testing

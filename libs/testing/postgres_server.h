@@ -29,8 +29,8 @@ struct PostgresServerOptions {
 enum class PostgresShutdown { kFast, kImmediate };
 
 // Its folders go with it; that of its socket and log lies in /tmp. The server dies with the thread
-// that started it. PostgreSQL refuses to run as root, so under root it runs as the user postgres or nobody.
-// Not thread-safe, except Url, SocketFolder and Execute.
+// that started it. PostgreSQL refuses to run as root, so under root it runs as the user postgres or
+// nobody. Not thread-safe, except Url, SocketFolder and Execute.
 class PostgresServer {
  public:
   // Makes an empty database "test" and returns when the server answers. NotFound when PostgreSQL

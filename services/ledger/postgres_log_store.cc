@@ -112,9 +112,8 @@ absl::StatusOr<std::unique_ptr<PostgresLogStore>> PostgresLogStore::Open(const O
   RETURN_IF_ERROR(CreateLedgerSchema(*options.database));
   std::unique_ptr<PostgresLogStore> store(new PostgresLogStore(options));
   RETURN_IF_ERROR(store->FindLog());
-  ASSIGN_OR_RETURN(
-      store->partitioned_,
-      MakePartitions(*options.database, options.tablespaces, options.clock->Now()));
+  ASSIGN_OR_RETURN(store->partitioned_,
+                   MakePartitions(*options.database, options.tablespaces, options.clock->Now()));
   RETURN_IF_ERROR(store->Integrate().status());
   return store;
 }
@@ -124,12 +123,12 @@ absl::Status PostgresLogStore::FindLog() {
   const Value name = Value::Text(options_.name);
   ASSIGN_OR_RETURN(Rows rows, database_.Query(kSelect, {name}));
   if (rows.empty()) {
-    RETURN_IF_ERROR(database_
-                        .Run("INSERT INTO ledger_logs (name, origin, create_time) "
-                             "VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING",
-                             {name, Value::Text(options_.origin),
-                              absl::ToUnixMicros(options_.clock->Now())})
-                        .status());
+    RETURN_IF_ERROR(
+        database_
+            .Run("INSERT INTO ledger_logs (name, origin, create_time) "
+                 "VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING",
+                 {name, Value::Text(options_.origin), absl::ToUnixMicros(options_.clock->Now())})
+            .status());
     ASSIGN_OR_RETURN(rows, database_.Query(kSelect, {name}));
     if (rows.empty()) return Damaged("has gone from table ledger_logs");
   }
@@ -143,8 +142,8 @@ absl::Status PostgresLogStore::FindLog() {
 }
 
 absl::Status PostgresLogStore::Damaged(absl::string_view what) const {
-  return absl::DataLossError(absl::StrCat("the database of ", options_.name, " ", what,
-                                          ": restore it as it was"));
+  return absl::DataLossError(
+      absl::StrCat("the database of ", options_.name, " ", what, ": restore it as it was"));
 }
 
 absl::Status PostgresLogStore::OlderCopy(const Head& head, uint64_t size) const {
@@ -229,14 +228,15 @@ absl::StatusOr<PostgresLogStore::Tip> PostgresLogStore::CatchUp(Transaction& tra
     }
     auto edge = std::make_shared<Edge>(*known.edge);
     // Whoever appended them has written their tiles.
-    RETURN_IF_ERROR(AppendLeaves(edge.get(), leaf_hashes,
-                                 [](const ClosedTile&) { return absl::OkStatus(); }));
+    RETURN_IF_ERROR(
+        AppendLeaves(edge.get(), leaf_hashes, [](const ClosedTile&) { return absl::OkStatus(); }));
     caught.edge = std::move(edge);
   }
   if (caught.edge->tree.Root() != head.tree.root) {
-    return Damaged(absl::StrCat("has entries and tiles that do not give the root in table "
-                                "ledger_logs for size ",
-                                head.tree.size));
+    return Damaged(
+        absl::StrCat("has entries and tiles that do not give the root in table "
+                     "ledger_logs for size ",
+                     head.tree.size));
   }
   return caught;
 }
@@ -302,10 +302,10 @@ absl::StatusOr<std::vector<LogStore::Placement>> PostgresLogStore::Sequence(
         frozen_ = true;
         return Frozen();
       case End::kClockAhead:
-        return absl::UnavailableError(absl::StrCat(
-            "nothing was appended: this ledger's clock is ",
-            absl::FormatDuration(absl::Trunc(attempt.clock_lead, absl::Seconds(1))),
-            " ahead of the database's; set them right, as by NTP"));
+        return absl::UnavailableError(
+            absl::StrCat("nothing was appended: this ledger's clock is ",
+                         absl::FormatDuration(absl::Trunc(attempt.clock_lead, absl::Seconds(1))),
+                         " ahead of the database's; set them right, as by NTP"));
       case End::kNoPartition: {
         ASSIGN_OR_RETURN(partitioned_,
                          MakePartitions(database_, options_.tablespaces, attempt.time));
@@ -334,8 +334,7 @@ absl::StatusOr<std::vector<LogStore::Placement>> PostgresLogStore::Sequence(
     }
     if (!MayPass(status)) return status;
     if (!patience.Pause()) {
-      return absl::UnavailableError(
-          absl::StrCat("nothing was appended: ", status.message()));
+      return absl::UnavailableError(absl::StrCat("nothing was appended: ", status.message()));
     }
   }
 }
@@ -456,20 +455,19 @@ absl::Status PostgresLogStore::Insert(Transaction& transaction, const Batch& bat
     values.push_back(Value::Bytes(entry.bytes));
     rows.emplace_back(std::move(values));
   }
-  static const std::vector<std::string>* const columns = new std::vector<std::string>{
-      "log_id", "sequence_number", "timestamp", "entry_hash", "entry"};
+  static const std::vector<std::string>* const columns =
+      new std::vector<std::string>{"log_id", "sequence_number", "timestamp", "entry_hash", "entry"};
   RETURN_IF_ERROR(transaction.BulkInsert("ledger_entries", *columns, rows).status());
 
   auto after = std::make_shared<Edge>(*attempt->before.edge);
   std::vector<std::vector<Value>> params;
-  RETURN_IF_ERROR(
-      AppendLeaves(after.get(), attempt->fresh_hashes, [&](const ClosedTile& tile) {
-        params.push_back({log_id_, tile.level, tile.index, Value::Bytes(base::AsBytes(tile.root)),
-                          Value::Bytes(HashesAsBytes(tile.hashes))});
-        return absl::OkStatus();
-      }));
-  params.push_back({log_id_, after->size(),
-                    Value::Bytes(base::AsBytes(after->tree.Root())), timestamp});
+  RETURN_IF_ERROR(AppendLeaves(after.get(), attempt->fresh_hashes, [&](const ClosedTile& tile) {
+    params.push_back({log_id_, tile.level, tile.index, Value::Bytes(base::AsBytes(tile.root)),
+                      Value::Bytes(HashesAsBytes(tile.hashes))});
+    return absl::OkStatus();
+  }));
+  params.push_back(
+      {log_id_, after->size(), Value::Bytes(base::AsBytes(after->tree.Root())), timestamp});
   attempt->after.edge = std::move(after);
   std::vector<Statement> statements;
   statements.reserve(params.size());
@@ -565,9 +563,8 @@ absl::StatusOr<Rows> PostgresLogStore::ReadImmutable(absl::string_view statement
     const absl::Status status = database_.InSnapshot(
         [&](Transaction& transaction) -> absl::Status {
           ASSIGN_OR_RETURN(std::vector<Rows> results,
-                           transaction.Pipeline({{sql::kAwaitMoves, {}},
-                                                 {sql::kByIndex, {}},
-                                                 {statement, params}}));
+                           transaction.Pipeline(
+                               {{sql::kAwaitMoves, {}}, {sql::kByIndex, {}}, {statement, params}}));
           rows = std::move(results[2]);
           return absl::OkStatus();
         },
@@ -580,9 +577,8 @@ absl::StatusOr<Rows> PostgresLogStore::ReadImmutable(absl::string_view statement
 
 absl::StatusOr<std::optional<uint64_t>> PostgresLogStore::Find(
     const merkle::Hash& leaf_hash) const {
-  ASSIGN_OR_RETURN(
-      const Rows rows,
-      ReadImmutable(sql::kFind, {log_id_, Value::Bytes(base::AsBytes(leaf_hash))}, 1));
+  ASSIGN_OR_RETURN(const Rows rows,
+                   ReadImmutable(sql::kFind, {log_id_, Value::Bytes(base::AsBytes(leaf_hash))}, 1));
   std::optional<uint64_t> lowest;
   for (const Row& row : rows) {
     const auto index = static_cast<uint64_t>(row.Int(0));
@@ -603,8 +599,8 @@ absl::StatusOr<SharedBytes> PostgresLogStore::ReadTile(const merkle::TileId& til
 absl::StatusOr<std::string> PostgresLogStore::LoadTile(int level, uint64_t index) const {
   ASSIGN_OR_RETURN(Rows rows, ReadImmutable(sql::kReadTile, {log_id_, level, index}, 1));
   if (rows.empty() || rows[0].Bytes(0).size() != kWidth * sizeof(merkle::Hash)) {
-    return Damaged(absl::StrCat("lacks tile ", index, " of level ", level,
-                                " in table ledger_tiles"));
+    return Damaged(
+        absl::StrCat("lacks tile ", index, " of level ", level, " in table ledger_tiles"));
   }
   return std::move(rows[0][0]).AsString();
 }

@@ -122,9 +122,8 @@ TEST_CASE("Several stores append to one log without a fork, a gap or a repetitio
         const auto proof = merkle::BuildConsistencyProof(
             last.size, head->size,
             [&](absl::Span<const merkle::NodeId> nodes) { return store.ReadNodes(nodes); });
-        if (!proof.ok() || !merkle::VerifyConsistency(last.size, head->size, *proof, last.root,
-                                                      head->root)
-                                .ok()) {
+        if (!proof.ok() ||
+            !merkle::VerifyConsistency(last.size, head->size, *proof, last.root, head->root).ok()) {
           ++wrong;
         }
         last = *head;
@@ -170,13 +169,11 @@ TEST_CASE("A store that is far behind finds every duplicate that others appended
   const TreeHead head{66'002, merkle::ReferenceRoot(all)};
   CHECK(RequireOk(behind->Integrate()) == head);
   CHECK(RequireOk(ahead->Integrate()) == head);
-  const auto proof =
-      RequireOk(merkle::BuildInclusionProof(40'000, head.size, [&](auto nodes) {
-        return behind->ReadNodes(nodes);
-      }));
-  CHECK_THAT(merkle::VerifyInclusion(40'000, head.size, merkle::LeafHash(all[40'000]), proof,
-                                     head.root),
-             IsOk());
+  const auto proof = RequireOk(merkle::BuildInclusionProof(
+      40'000, head.size, [&](auto nodes) { return behind->ReadNodes(nodes); }));
+  CHECK_THAT(
+      merkle::VerifyInclusion(40'000, head.size, merkle::LeafHash(all[40'000]), proof, head.root),
+      IsOk());
 }
 
 TEST_CASE("Logs of one database do not mix") {
@@ -234,8 +231,8 @@ TEST_CASE("What one ledger publishes or freezes the others see, and nothing smal
 
 TEST_CASE("Entries go to the partition of their month, and time never goes back") {
   const TestLog log;
-  base::ManualClock clock(absl::FromCivil(absl::CivilMinute(2022, 1, 31, 23, 59),
-                                          absl::UTCTimeZone()));
+  base::ManualClock clock(
+      absl::FromCivil(absl::CivilMinute(2022, 1, 31, 23, 59), absl::UTCTimeZone()));
   PostgresLogStore::Options options = OptionsFor(Connect(log.url));
   options.clock = &clock;
   auto store = RequireOk(PostgresLogStore::Open(options));
@@ -336,9 +333,7 @@ TEST_CASE("A store does not go on from an older copy of its database, or from an
                              base::HexEncode(base::AsBytes(early)), "'"));
     log.Execute("DELETE FROM ledger_entries WHERE sequence_number = 2");
   }
-  SECTION("as long but another") {
-    log.Execute("UPDATE ledger_logs SET root = sha256(root)");
-  }
+  SECTION("as long but another") { log.Execute("UPDATE ledger_logs SET root = sha256(root)"); }
   SECTION("gone") { log.Execute("DELETE FROM ledger_logs"); }
   CHECK_THAT(Sequence(store.get(), {"d"}), StatusIs(StatusCode::kDataLoss, "ledger_logs"));
   CHECK_THAT(store->Integrate(), StatusIs(StatusCode::kDataLoss));
@@ -359,9 +354,9 @@ TEST_CASE("An older copy of the database takes no checkpoint of what it lacks") 
 
 // How many connections to the log's database wait, for what pg_stat_activity calls `event`.
 int Waiting(const TestLog& log, const std::string& event) {
-  return std::stoi(log.Execute(absl::StrCat(
-      "SELECT count(*)::text FROM pg_stat_activity WHERE datname = '", log.name,
-      "' AND wait_event = '", event, "'")));
+  return std::stoi(
+      log.Execute(absl::StrCat("SELECT count(*)::text FROM pg_stat_activity WHERE datname = '",
+                               log.name, "' AND wait_event = '", event, "'")));
 }
 
 // While it exists, transactions that come to where `stop()` is called wait there.
@@ -458,9 +453,8 @@ TEST_CASE("Entries that another ledger committed are not taken for those of a lo
     log.Execute(
         "SELECT count(pg_terminate_backend(pid))::text FROM pg_stat_activity "
         "WHERE query = 'COMMIT' AND wait_event = 'advisory'");
-    CHECK(Eventually([&] {
-      return Waiting(log, "advisory") == 1 && Waiting(log, "transactionid") == 1;
-    }));
+    CHECK(Eventually(
+        [&] { return Waiting(log, "advisory") == 1 && Waiting(log, "transactionid") == 1; }));
   }
   for (std::thread& thread : threads) thread.join();
   CHECK_FALSE(RequireOk(kept)[0].duplicate);
@@ -541,8 +535,9 @@ TEST_CASE("A commit that happened though nobody heard of it is found, and waits 
     });
     std::string cut;
     CHECK(Eventually([&] {
-      cut = log.Execute("SELECT COALESCE(min(pid), 0)::text FROM pg_stat_activity "
-                        "WHERE wait_event = 'SyncRep'");
+      cut = log.Execute(
+          "SELECT COALESCE(min(pid), 0)::text FROM pg_stat_activity "
+          "WHERE wait_event = 'SyncRep'");
       return cut != "0";
     }));
     log.Execute(absl::StrCat("SELECT pg_terminate_backend(", cut, ")::text"));
@@ -624,10 +619,10 @@ TEST_CASE("Look-ups go by an index, whatever the statistics and however plans ar
   };
   const std::string mode = GENERATE("force_generic_plan", "force_custom_plan");
   for (const auto& [name, statement, types, values] : statements) {
-    const std::string plan = log.Execute(absl::StrCat(
-        "BEGIN; ", sql::kByIndex, "; SET LOCAL plan_cache_mode = ", mode, "; PREPARE ", name, " (",
-        types, ") AS ", statement, "; EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE ", name, "(", values,
-        ")"));
+    const std::string plan = log.Execute(
+        absl::StrCat("BEGIN; ", sql::kByIndex, "; SET LOCAL plan_cache_mode = ", mode, "; PREPARE ",
+                     name, " (", types, ") AS ", statement,
+                     "; EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE ", name, "(", values, ")"));
     INFO(mode << " " << name << ": " << plan);
     CHECK(absl::StrContains(plan, "Index"));
     CHECK_FALSE(absl::StrContains(plan, "Seq Scan"));

@@ -238,9 +238,8 @@ absl::Status MovePartitions(storage::Database& database, const Tablespaces& tabl
     RETURN_IF_ERROR(database.InTransaction(
         [&](Transaction& transaction) -> absl::Status {
           moved = false;
-          ASSIGN_OR_RETURN(
-              const Rows locked,
-              transaction.Query("SELECT pg_try_advisory_xact_lock($1)", {kMoveLock}));
+          ASSIGN_OR_RETURN(const Rows locked,
+                           transaction.Query("SELECT pg_try_advisory_xact_lock($1)", {kMoveLock}));
           if (locked[0].Int(0) == 0) return absl::OkStatus();
           ASSIGN_OR_RETURN(const std::vector<Partition> partitions, ReadPartitions(transaction));
           for (const Partition& partition : partitions) {

@@ -32,8 +32,8 @@ inline std::string NewTablespace(const std::string& name) {
   const std::string folder = absl::StrCat(TestServer().SocketFolder(), "/", name);
   testing::RequireOk(
       TestServer().Execute(absl::StrCat("COPY (SELECT 1) TO PROGRAM 'cat && mkdir ", folder, "'")));
-  testing::RequireOk(TestServer().Execute(
-      absl::StrCat("CREATE TABLESPACE ", name, " LOCATION '", folder, "'")));
+  testing::RequireOk(
+      TestServer().Execute(absl::StrCat("CREATE TABLESPACE ", name, " LOCATION '", folder, "'")));
   return name;
 }
 

@@ -10,11 +10,11 @@ namespace countersign::ledger {
 
 // GET /checkpoint (cached for a second), GET /tile/<L>/<N>[.p/<W>] and GET
 // /tile/entries/<N>[.p/<W>] (immutable), with ETag and CORS, of the main log; and the same of every
-// log below its name, /tenants/{tenant}/logs/{log}/checkpoint. A partial tile is served in any width
-// up to what is integrated, whether or not a checkpoint of that size was published. Bundles are
-// compressed for clients that take gzip, but not for HEAD. 404 beyond the log and for every other
-// path, 405 for other methods, 503 before the first checkpoint, 504 for what waited beyond its
-// deadline. Tiles are read on `executor`; both outlive the handler.
+// log below its name, /tenants/{tenant}/logs/{log}/checkpoint. A partial tile is served in any
+// width up to what is integrated, whether or not a checkpoint of that size was published. Bundles
+// are compressed for clients that take gzip, but not for HEAD. 404 beyond the log and for every
+// other path, 405 for other methods, 503 before the first checkpoint, 504 for what waited beyond
+// its deadline. Tiles are read on `executor`; both outlive the handler.
 http::Handler PublicHandler(const LogRegistry* logs, base::ThreadPool* executor);
 
 }  // namespace countersign::ledger
