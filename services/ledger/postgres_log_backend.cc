@@ -90,19 +90,22 @@ absl::Status PostgresLogBackend::Create(const LogName& name, const std::string& 
                    crypto::PrivateKey::Generate(crypto::Algorithm::kEd25519));
   ASSIGN_OR_RETURN(const crypto::SecretBytes der, key.ToPkcs8());
   ASSIGN_OR_RETURN(const std::string sealed, kek.Seal(der, PurposeOf(text)));
-  // Another ledger may make it at this moment: then its key is the log's.
-  const absl::Status status =
+  // Another ledger may make it at this moment: then its key is the log's. (Without a target both
+  // unique columns count; with one, two that make the same log could still collide on the other.)
+  RETURN_IF_ERROR(
       database_
           .Run("INSERT INTO ledger_logs (name, origin, sealed_key, policy, create_time) "
-               "VALUES ($1, $2, $3, $4, $5) ON CONFLICT (name) DO NOTHING",
+               "VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
                {Value::Text(text), Value::Text(origin), Value::Bytes(sealed),
                 Value::Text(witness_policy), absl::ToUnixMicros(options_.store.clock->Now())})
-          .status();
-  if (absl::IsAlreadyExists(status)) {
+          .status());
+  ASSIGN_OR_RETURN(const Rows made, database_.Query("SELECT 1 FROM ledger_logs WHERE name = $1",
+                                                    {Value::Text(text)}));
+  if (made.empty()) {
     return absl::AlreadyExistsError(
         absl::StrCat("another log of the database has the origin ", origin, " already"));
   }
-  return status;
+  return absl::OkStatus();
 }
 
 }  // namespace countersign::ledger

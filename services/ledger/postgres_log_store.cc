@@ -126,11 +126,14 @@ absl::Status PostgresLogStore::FindLog() {
     RETURN_IF_ERROR(
         database_
             .Run("INSERT INTO ledger_logs (name, origin, create_time) "
-                 "VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING",
+                 "VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
                  {name, Value::Text(options_.origin), absl::ToUnixMicros(options_.clock->Now())})
             .status());
     ASSIGN_OR_RETURN(rows, database_.Query(kSelect, {name}));
-    if (rows.empty()) return Damaged("has gone from table ledger_logs");
+    if (rows.empty()) {
+      return absl::AlreadyExistsError(absl::StrCat("another log of the database has the origin ",
+                                                   options_.origin, " already"));
+    }
   }
   if (rows[0].Text(1) != options_.origin) {
     return absl::FailedPreconditionError(absl::StrCat(options_.name, " has the origin ",
