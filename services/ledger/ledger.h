@@ -100,7 +100,8 @@ class Ledger {
   //   DeadlineExceeded    they are in the log but did not reach `level` by `deadline`, or before
   //                       the ledger stopped, or because their tiles cannot be written; at once
   //                       when there is no deadline and the clock is behind the last checkpoint
-  //   Unavailable         the ledger is stopping, or a disk fault; nothing was appended
+  //   Unavailable         the ledger is stopping, or a disk fault; nothing was appended, unless the
+  //                       message says that it may be (a lost commit): append again
   //   DataLoss            the disk failed so that the ledger must be restarted
   void Append(std::vector<absl::string_view> entries, Level level, absl::Time deadline,
               AppendDone done);
