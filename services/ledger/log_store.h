@@ -50,8 +50,8 @@ class LogStore {
   // Gives every entry its index, in order, and returns when all are durable. An entry that the log
   // has already keeps its old index. All or nothing: on failure none is in the log, unless the
   // status is DataLoss, which says that the store must be reopened, or Unavailable and its message
-  // that they may be there: a database's answer to the commit was lost. FailedPrecondition once the log
-  // is frozen. One call at a time.
+  // that they may be there: a database's answer to the commit was lost. FailedPrecondition once the
+  // log is frozen. One call at a time.
   virtual absl::StatusOr<std::vector<Placement>> Sequence(absl::Span<const NewEntry> entries) = 0;
 
   // Lets the log take no more entries, for ever; durable when it returns OK. Idempotent.
