@@ -65,6 +65,9 @@ class KeyStore {
   // is disabled or destroyed; DataLoss when the sealed key was altered.
   absl::StatusOr<LoadedKey> Load(const KeyName& name);
 
+  // The database, for those who keep other tables of the schema in it. Lives as long as the store.
+  storage::Database* database() { return database_.get(); }
+
   // What Remember kept for this request id of the tenant, if anything. ALREADY_EXISTS when it was
   // kept for a request with another fingerprint.
   absl::StatusOr<std::optional<std::string>> Recall(const std::string& tenant,

@@ -6,6 +6,10 @@ namespace countersign::sign {
 namespace {
 
 // state: 1 enabled, 2 disabled, 3 destroyed, as in the contract. sealed_key is null once destroyed.
+//
+// Of certificates: status, profile and revocation_reason are the contract's numbers; serial is the
+// big-endian magnitude; host_names are joined by single spaces, lower-case. Only sign writes these
+// tables; ocsp reads authorities, ocsp_signers, ocsp_records and ocsp_head (FORMAT.md).
 constexpr storage::Migration kMigrations[] = {
     {1, "keys, versions, requests", R"sql(
 CREATE TABLE keys (
@@ -44,6 +48,145 @@ CREATE INDEX requests_by_time ON requests (create_time);
 CREATE TABLE kek_check (
   id BIGINT PRIMARY KEY,
   sealed BYTEA NOT NULL
+);
+)sql"},
+    {2, "authorities, certificates, OCSP, CRLs", R"sql(
+CREATE TABLE authorities (
+  authority_id BIGINT PRIMARY KEY,
+  tenant TEXT NOT NULL,
+  name TEXT NOT NULL,
+  key_version TEXT NOT NULL,
+  issuer TEXT NOT NULL,
+  certificate BYTEA NOT NULL,
+  issuers BYTEA NOT NULL,
+  cross_certificates BYTEA NOT NULL,
+  settings BYTEA NOT NULL,
+  disabled BIGINT NOT NULL,
+  crl_number BIGINT NOT NULL,
+  create_time BIGINT NOT NULL,
+  update_time BIGINT NOT NULL,
+  UNIQUE (tenant, name)
+);
+CREATE TABLE ocsp_signers (
+  signer_id BIGINT PRIMARY KEY,
+  authority_id BIGINT NOT NULL REFERENCES authorities (authority_id),
+  algorithm TEXT NOT NULL,
+  certificate BYTEA NOT NULL,
+  sealed_key BYTEA NOT NULL,
+  not_before BIGINT NOT NULL,
+  not_after BIGINT NOT NULL
+);
+CREATE INDEX ocsp_signers_by_authority ON ocsp_signers (authority_id, not_after);
+CREATE TABLE certificates (
+  tenant TEXT NOT NULL,
+  certificate_id TEXT NOT NULL,
+  authority_id BIGINT,
+  serial BYTEA NOT NULL,
+  profile BIGINT NOT NULL,
+  status BIGINT NOT NULL,
+  subject TEXT NOT NULL,
+  issuer TEXT NOT NULL,
+  not_before BIGINT NOT NULL,
+  not_after BIGINT NOT NULL,
+  renew_time BIGINT,
+  fingerprint_sha256 BYTEA NOT NULL,
+  key_sha256 BYTEA NOT NULL,
+  host_names TEXT NOT NULL,
+  owner_team TEXT NOT NULL,
+  environment TEXT NOT NULL,
+  labels TEXT NOT NULL,
+  crl_shard BIGINT,
+  revocation_time BIGINT,
+  revocation_reason BIGINT,
+  replaces TEXT NOT NULL,
+  create_time BIGINT NOT NULL,
+  update_time BIGINT NOT NULL,
+  der BYTEA NOT NULL,
+  csr BYTEA,
+  PRIMARY KEY (tenant, certificate_id)
+);
+CREATE INDEX certificates_by_expiry ON certificates (tenant, not_after, certificate_id);
+CREATE INDEX certificates_by_expiry_and_status ON certificates (tenant, status, not_after);
+CREATE INDEX certificates_by_fingerprint ON certificates (fingerprint_sha256);
+CREATE INDEX certificates_by_key ON certificates (key_sha256);
+CREATE INDEX certificates_by_owner ON certificates (tenant, owner_team, environment, not_after);
+CREATE INDEX certificates_by_environment ON certificates (tenant, environment, not_after);
+CREATE INDEX certificates_revoked ON certificates (authority_id, crl_shard) WHERE revocation_time IS NOT NULL;
+CREATE TABLE ocsp_head (
+  id BIGINT PRIMARY KEY CHECK (id = 1),
+  change_number BIGINT NOT NULL
+);
+INSERT INTO ocsp_head VALUES (1, 0);
+CREATE TABLE ocsp_records (
+  authority_id BIGINT NOT NULL,
+  serial BYTEA NOT NULL,
+  change_number BIGINT NOT NULL,
+  record BYTEA NOT NULL,
+  PRIMARY KEY (authority_id, serial)
+);
+CREATE INDEX ocsp_records_by_change ON ocsp_records (change_number);
+CREATE TABLE crls (
+  authority_id BIGINT NOT NULL,
+  shard BIGINT NOT NULL,
+  number BIGINT NOT NULL,
+  entries BIGINT NOT NULL,
+  this_update BIGINT NOT NULL,
+  next_update BIGINT NOT NULL,
+  der BYTEA NOT NULL,
+  PRIMARY KEY (authority_id, shard)
+);
+)sql",
+     R"sql(
+CREATE TABLE certificate_host_names (
+  tenant TEXT NOT NULL,
+  host_name TEXT NOT NULL,
+  certificate_id TEXT NOT NULL,
+  PRIMARY KEY (tenant, host_name, certificate_id)
+) WITHOUT ROWID;
+)sql",
+     R"sql(
+CREATE INDEX certificates_by_host_name ON certificates USING GIN (string_to_array(host_names, ' '));
+)sql"},
+    {3, "issuance queue, renewals, upstream authorities", R"sql(
+CREATE TABLE issuances (
+  tenant TEXT NOT NULL,
+  issuance_id TEXT NOT NULL,
+  state BIGINT NOT NULL,
+  tries BIGINT NOT NULL,
+  max_tries BIGINT NOT NULL,
+  due_time BIGINT NOT NULL,
+  claim TEXT NOT NULL,
+  upstream TEXT NOT NULL,
+  renewal TEXT NOT NULL,
+  replaces TEXT NOT NULL,
+  request BYTEA NOT NULL,
+  progress BYTEA NOT NULL,
+  certificate TEXT NOT NULL,
+  error BYTEA NOT NULL,
+  create_time BIGINT NOT NULL,
+  update_time BIGINT NOT NULL,
+  PRIMARY KEY (tenant, issuance_id)
+);
+CREATE INDEX issuances_due ON issuances (due_time) WHERE state IN (1, 3);
+CREATE INDEX issuances_running ON issuances (due_time) WHERE state = 2;
+CREATE INDEX issuances_by_renewal ON issuances (tenant, renewal, state);
+CREATE INDEX issuances_by_time ON issuances (tenant, create_time, issuance_id);
+CREATE TABLE renewals (
+  tenant TEXT NOT NULL,
+  renewal_id TEXT NOT NULL,
+  concurrency BIGINT NOT NULL,
+  total BIGINT NOT NULL,
+  create_time BIGINT NOT NULL,
+  end_time BIGINT,
+  PRIMARY KEY (tenant, renewal_id)
+);
+CREATE TABLE upstreams (
+  tenant TEXT NOT NULL,
+  upstream_id TEXT NOT NULL,
+  settings BYTEA NOT NULL,
+  account BYTEA NOT NULL,
+  create_time BIGINT NOT NULL,
+  PRIMARY KEY (tenant, upstream_id)
 );
 )sql"},
 };
