@@ -12,8 +12,10 @@
 namespace countersign::crypto {
 
 struct PublicKey::Impl {
-  // InvalidArgument for a key of an unsupported type or size.
-  static absl::StatusOr<std::shared_ptr<const Impl>> FromPkey(bssl::UniquePtr<EVP_PKEY> pkey);
+  // InvalidArgument for a key of an unsupported type or size. `spki` is the key's one encoding
+  // where the caller knows it already, else empty.
+  static absl::StatusOr<std::shared_ptr<const Impl>> FromPkey(bssl::UniquePtr<EVP_PKEY> pkey,
+                                                              absl::string_view spki = "");
 
   KeyType type;
   int bits;

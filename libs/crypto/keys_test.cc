@@ -102,6 +102,24 @@ TEST_CASE("PSS and PKCS#1 signatures of one RSA key are told apart") {
              StatusIs(absl::StatusCode::kInvalidArgument, "2048 bits"));
 }
 
+TEST_CASE("PKCS#1 signatures are checked with the hash that is named, by RSA keys alone") {
+  const PrivateKey& key = KeyFor(Algorithm::kRsaPkcs1_2048Sha256);
+  const std::string signature = RequireOk(key.SignMessage("message"));
+  const auto verify = [&](DigestAlgorithm hash, absl::string_view message) {
+    return key.public_key().VerifyRsaPkcs1(hash, message, signature);
+  };
+  CHECK(RequireOk(verify(DigestAlgorithm::kSha256, "message")));
+  CHECK(!RequireOk(verify(DigestAlgorithm::kSha256, "other")));
+  CHECK(!RequireOk(verify(DigestAlgorithm::kSha384, "message")));
+  CHECK(!RequireOk(verify(DigestAlgorithm::kSha512, "message")));
+  CHECK_THAT(verify(DigestAlgorithm::kNone, "message"),
+             StatusIs(absl::StatusCode::kInvalidArgument, "no hash"));
+  CHECK_THAT(KeyFor(Algorithm::kEd25519)
+                 .public_key()
+                 .VerifyRsaPkcs1(DigestAlgorithm::kSha256, "message", signature),
+             StatusIs(absl::StatusCode::kInvalidArgument, "needs an RSA key"));
+}
+
 TEST_CASE("An Ed25519 key signs messages plainly and digests as Ed25519ph") {
   const PrivateKey& key = KeyFor(Algorithm::kEd25519);
   const std::string digest = Digest(DigestAlgorithm::kSha512, "m");
@@ -192,6 +210,34 @@ TEST_CASE("A compressed point is refused, for a key has one encoding") {
       *base::HexDecode("3039301306072a8648ce3d020106082a8648ce3d030107032200") +
       (odd ? '\x03' : '\x02') + x;
   CHECK_THAT(PublicKey::FromSpkiDer(compressed), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_CASE("A point off its curve, or with a coordinate beyond the field, is refused") {
+  const struct {
+    std::string header;
+    std::string x;
+    std::string x_and_prime;  // the same number in the field
+    std::string y;
+  } kCurves[] = {
+      {"3059301306072a8648ce3d020106082a8648ce3d03010703420004", std::string(63, '0') + "5",
+       "ffffffff00000001000000000000000000000001000000000000000000000004",
+       "459243b9aa581806fe913bce99817ade11ca503c64d9a3c533415c083248fbcc"},
+      {"3076301006072a8648ce3d020106052b8104002203620004", std::string(95, '0') + "2",
+       "fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffeffffffff0000000000000001"
+       "00000001",
+       "8cdeadbbd04911a3c1931e26df3fa6439dca9c7eb286fbd46fc319f0e2bb780232baf57825fc0c1912ada2fe"
+       "fe84024c"},
+  };
+  for (const auto& curve : kCurves) {
+    const auto parse = [&curve](const std::string& x) {
+      return PublicKey::FromSpkiDer(RequireOk(base::HexDecode(curve.header + x + curve.y)));
+    };
+    CHECK(RequireOk(parse(curve.x)).bits() == static_cast<int>(curve.x.size()) * 4);
+    CHECK_THAT(parse(curve.x_and_prime), StatusIs(absl::StatusCode::kInvalidArgument));
+    std::string off = curve.x;
+    off.back() = '1';
+    CHECK_THAT(parse(off), StatusIs(absl::StatusCode::kInvalidArgument));
+  }
 }
 
 TEST_CASE("Bytes that are no private key are refused") {

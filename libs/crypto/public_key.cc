@@ -82,10 +82,35 @@ absl::StatusOr<bssl::UniquePtr<EVP_PKEY>> FromRaw(int type, absl::string_view na
   return pkey;
 }
 
+absl::StatusOr<std::string> EncodeSpki(const EVP_PKEY* pkey) {
+  bssl::ScopedCBB cbb;
+  if (!CBB_init(cbb.get(), 512) || !EVP_marshal_public_key(cbb.get(), pkey) ||
+      !CBB_flush(cbb.get())) {
+    return Failure(absl::StatusCode::kInternal, "cannot encode the public key");
+  }
+  return std::string(reinterpret_cast<const char*>(CBB_data(cbb.get())), CBB_len(cbb.get()));
+}
+
+// Whether `der`, which parses, is an elliptic curve's header and an uncompressed point: then it is
+// the one encoding there is, and encoding the point again, which inverts a field element and costs
+// more than all the rest of reading it, could say nothing else.
+bool IsUncompressedPoint(absl::string_view der) {
+  constexpr absl::string_view kP256(
+      "\x30\x59\x30\x13\x06\x07\x2A\x86\x48\xCE\x3D\x02\x01\x06\x08\x2A\x86\x48\xCE\x3D\x03\x01\x07"
+      "\x03\x42\x00\x04",
+      27);
+  constexpr absl::string_view kP384(
+      "\x30\x76\x30\x10\x06\x07\x2A\x86\x48\xCE\x3D\x02\x01\x06\x05\x2B\x81\x04\x00\x22"
+      "\x03\x62\x00\x04",
+      24);
+  return (der.size() == kP256.size() + 64 && der.substr(0, kP256.size()) == kP256) ||
+         (der.size() == kP384.size() + 96 && der.substr(0, kP384.size()) == kP384);
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const PublicKey::Impl>> PublicKey::Impl::FromPkey(
-    bssl::UniquePtr<EVP_PKEY> pkey) {
+    bssl::UniquePtr<EVP_PKEY> pkey, absl::string_view spki) {
   auto impl = std::make_shared<Impl>();
   impl->bits = EVP_PKEY_bits(pkey.get());
   switch (EVP_PKEY_id(pkey.get())) {
@@ -128,12 +153,11 @@ absl::StatusOr<std::shared_ptr<const PublicKey::Impl>> PublicKey::Impl::FromPkey
           "unsupported key type: Ed25519, X25519, P-256, P-384 and RSA are supported");
   }
 
-  bssl::ScopedCBB cbb;
-  if (!CBB_init(cbb.get(), 512) || !EVP_marshal_public_key(cbb.get(), pkey.get()) ||
-      !CBB_flush(cbb.get())) {
-    return Failure(absl::StatusCode::kInternal, "cannot encode the public key");
+  if (spki.empty()) {
+    ASSIGN_OR_RETURN(impl->spki, EncodeSpki(pkey.get()));
+  } else {
+    impl->spki = std::string(spki);
   }
-  impl->spki.assign(reinterpret_cast<const char*>(CBB_data(cbb.get())), CBB_len(cbb.get()));
   if (impl->type == KeyType::kEd25519 || impl->type == KeyType::kX25519) {
     impl->raw.resize(32);
     size_t size = impl->raw.size();
@@ -156,7 +180,7 @@ absl::StatusOr<PublicKey> PublicKey::FromSpkiDer(absl::string_view der) {
   if (CBS_len(&cbs) != 0) {
     return absl::InvalidArgumentError("bytes follow the public key");
   }
-  ASSIGN_OR_RETURN(auto impl, Impl::FromPkey(std::move(pkey)));
+  ASSIGN_OR_RETURN(auto impl, Impl::FromPkey(std::move(pkey), IsUncompressedPoint(der) ? der : ""));
   // A key with two encodings would have two fingerprints.
   if (impl->spki != der) {
     return absl::InvalidArgumentError(
@@ -287,6 +311,31 @@ absl::StatusOr<bool> PublicKey::VerifyDigest(Algorithm algorithm, absl::string_v
       break;
   }
   return absl::InternalError("no such algorithm");
+}
+
+absl::StatusOr<bool> PublicKey::VerifyRsaPkcs1(DigestAlgorithm hash, absl::string_view message,
+                                               absl::string_view signature) const {
+  if (impl_->type != KeyType::kRsa) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("RSA PKCS#1 needs an RSA key, and this is ", Describe(impl_->type, 0)));
+  }
+  int nid = 0;
+  switch (hash) {
+    case DigestAlgorithm::kSha256:
+      nid = NID_sha256;
+      break;
+    case DigestAlgorithm::kSha384:
+      nid = NID_sha384;
+      break;
+    case DigestAlgorithm::kSha512:
+      nid = NID_sha512;
+      break;
+    case DigestAlgorithm::kNone:
+      return absl::InvalidArgumentError("RSA PKCS#1 signs digests, and no hash is named");
+  }
+  const std::string digest = Digest(hash, message);
+  return Verdict(RSA_verify(nid, Bytes(digest), digest.size(), Bytes(signature), signature.size(),
+                            EVP_PKEY_get0_RSA(impl_->pkey.get())) == 1);
 }
 
 }  // namespace countersign::crypto

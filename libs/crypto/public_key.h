@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "libs/crypto/algorithm.h"
+#include "libs/crypto/digest.h"
 
 namespace countersign::crypto {
 
@@ -64,6 +65,12 @@ class PublicKey {
   // InvalidArgument for a digest of the wrong length or for kEd25519, which signs no digests.
   absl::StatusOr<bool> VerifyDigest(Algorithm algorithm, absl::string_view digest,
                                     absl::string_view signature) const;
+
+  // Whether `signature` is an RSA PKCS#1 v1.5 one over `message` with this hash, whatever the key's
+  // size: others' certificates are signed so, with hashes that no Algorithm has. InvalidArgument
+  // for another type of key, or kNone.
+  absl::StatusOr<bool> VerifyRsaPkcs1(DigestAlgorithm hash, absl::string_view message,
+                                      absl::string_view signature) const;
 
   friend bool operator==(const PublicKey& a, const PublicKey& b) {
     return a.spki_der() == b.spki_der();
