@@ -46,16 +46,16 @@ struct BasicConstraints {
 // What the extensions of a certificate say, those that are understood. `others` keeps the rest.
 struct Extensions {
   std::optional<BasicConstraints> basic_constraints;
-  std::optional<uint16_t> key_usage;               // KeyUsageBit
-  std::vector<std::string> extended_key_usage;     // OID contents, in order; empty: absent
-  std::vector<GeneralName> subject_alt_names;      // empty: absent
+  std::optional<uint16_t> key_usage;            // KeyUsageBit
+  std::vector<std::string> extended_key_usage;  // OID contents, in order; empty: absent
+  std::vector<GeneralName> subject_alt_names;   // empty: absent
   std::optional<NameConstraints> name_constraints;
   std::string subject_key_id;
   std::string authority_key_id;
   std::vector<std::string> ocsp_urls;
   std::vector<std::string> issuer_urls;
-  std::vector<std::string> crl_urls;               // of distribution points without reasons
-  std::vector<std::string> policies;               // OID contents
+  std::vector<std::string> crl_urls;  // of distribution points without reasons
+  std::vector<std::string> policies;  // OID contents
   bool ocsp_no_check = false;
   std::vector<Extension> others;
   // Every extension as it stands, in order.
@@ -67,25 +67,25 @@ struct Extensions {
 // A certificate's fields; `der` is the whole of it, and the views of it are copies.
 struct Certificate {
   std::string der;
-  std::string tbs;                // the TBSCertificate element
+  std::string tbs;  // the TBSCertificate element
   int version = 3;
-  std::string serial;             // big-endian magnitude without leading zeros
+  std::string serial;               // big-endian magnitude without leading zeros
   std::string signature_algorithm;  // AlgorithmIdentifier, the same inside and outside
   std::string signature;
-  std::string issuer_der;         // Name elements
+  std::string issuer_der;  // Name elements
   std::string subject_der;
   Name issuer;
   Name subject;
   absl::Time not_before;
-  absl::Time not_after;           // the last second that is valid
+  absl::Time not_after;  // the last second that is valid
   std::string spki_der;
-  std::string key_bits;           // contents of subjectPublicKey: what key hashes are taken of
+  std::string key_bits;  // contents of subjectPublicKey: what key hashes are taken of
   Extensions extensions;
 
   // The key, when it is of a kind that the suite knows.
   absl::StatusOr<crypto::PublicKey> Key() const;
-  // Whether `issuer` has signed it: names chain and the signature holds. FailedPrecondition with the
-  // reason when not.
+  // Whether `issuer` has signed it: names chain and the signature holds. FailedPrecondition with
+  // the reason when not.
   absl::Status CheckIssuedBy(const Certificate& issuer) const;
   bool IsSelfIssued() const { return issuer_der == subject_der; }
   // SHA-256 of `der`, 32 bytes.

@@ -26,11 +26,11 @@ struct CertificateTemplate {
   std::string spki_der;
 
   std::optional<BasicConstraints> basic_constraints;  // critical
-  uint16_t key_usage = 0;                              // critical; 0: absent
-  std::vector<std::string> extended_key_usage;         // OID contents
+  uint16_t key_usage = 0;                             // critical; 0: absent
+  std::vector<std::string> extended_key_usage;        // OID contents
   bool critical_extended_key_usage = false;
-  std::vector<GeneralName> subject_alt_names;          // critical when the subject is empty
-  NameConstraints name_constraints;                    // critical
+  std::vector<GeneralName> subject_alt_names;  // critical when the subject is empty
+  NameConstraints name_constraints;            // critical
   std::string subject_key_id;
   std::string authority_key_id;
   std::vector<std::string> ocsp_urls;
@@ -45,8 +45,8 @@ std::string BuildTbsCertificate(const CertificateTemplate& what);
 // RFC 7093 method 1: the leftmost 160 bits of the SHA-256 of the key's bits.
 std::string KeyIdentifier(absl::string_view spki_der);
 
-// 16 random bytes with the first bit clear and the second set: 126 random bits, always as long, never
-// zero and positive. RFC 5280 section 4.1.2.2.
+// 16 random bytes with the first bit clear and the second set: 126 random bits, always as long,
+// never zero and positive. RFC 5280 section 4.1.2.2.
 std::string RandomSerial();
 
 }  // namespace countersign::pki

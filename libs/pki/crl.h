@@ -49,7 +49,9 @@ struct Crl {
   absl::Time this_update;
   absl::Time next_update;
   int64_t number = 0;
-  std::string distribution_point;
+  std::string distribution_point;  // the first URL of its issuingDistributionPoint
+  bool only_user_certificates = false;
+  bool only_ca_certificates = false;
   std::vector<RevokedEntry> revoked;
 };
 

@@ -1,4 +1,5 @@
-// Certification requests, PKCS#10 (RFC 2986). Values and pure functions, safe to use from any thread.
+// Certification requests, PKCS#10 (RFC 2986). Values and pure functions, safe to use from any
+// thread.
 #ifndef COUNTERSIGN_LIBS_PKI_CSR_H_
 #define COUNTERSIGN_LIBS_PKI_CSR_H_
 
@@ -28,6 +29,8 @@ struct Csr {
   absl::StatusOr<crypto::PublicKey> Key() const;
   // Proof of possession: the request is signed by its own key. FailedPrecondition when not.
   absl::Status CheckSignature() const;
+  // The same, by Key() where the caller has it already.
+  absl::Status CheckSignature(const crypto::PublicKey& key) const;
 };
 
 // The request in `der`, with nothing behind it. InvalidArgument, saying where, when it is not one.
@@ -35,7 +38,8 @@ absl::StatusOr<Csr> ParseCsr(absl::string_view der);
 // DER, or PEM with exactly one request.
 absl::StatusOr<Csr> ParseCsrDerOrPem(absl::string_view bytes);
 
-// A request for `subject` with these alternative names (none: no extensionRequest), signed by `key`.
+// A request for `subject` with these alternative names (none: no extensionRequest), signed by
+// `key`.
 absl::StatusOr<std::string> BuildCsr(const Name& subject, const std::vector<GeneralName>& names,
                                      const crypto::PrivateKey& key);
 

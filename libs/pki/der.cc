@@ -141,7 +141,8 @@ void DerWriter::AddBoolean(bool value) {
 
 void DerWriter::AddInt64(int64_t value, uint8_t tag) {
   char bytes[8];
-  for (int i = 0; i < 8; ++i) bytes[i] = static_cast<char>(static_cast<uint64_t>(value) >> (56 - 8 * i));
+  for (int i = 0; i < 8; ++i)
+    bytes[i] = static_cast<char>(static_cast<uint64_t>(value) >> (56 - 8 * i));
   absl::string_view contents(bytes, 8);
   while (!ShortestInteger(contents)) contents.remove_prefix(1);
   Add(tag, contents);
@@ -161,16 +162,25 @@ void DerWriter::AddBitStringBytes(absl::string_view bytes) {
   AddRaw(bytes);
 }
 
+// Begin leaves one byte for the length: most elements need no more, and End moves nothing then.
 size_t DerWriter::Begin(uint8_t tag) {
   out_.push_back(static_cast<char>(tag));
+  out_.push_back('\0');
   return out_.size();
 }
 
 void DerWriter::End(size_t begun) {
   const size_t size = out_.size() - begun;
-  std::string header;
-  AppendDerHeader(0, size, &header);
-  out_.insert(begun, header, 1, std::string::npos);
+  if (size < 0x80) {
+    out_[begun - 1] = static_cast<char>(size);
+    return;
+  }
+  const size_t count = DerHeaderSize(size) - 2;
+  out_[begun - 1] = static_cast<char>(0x80 | count);
+  out_.insert(begun, count, '\0');
+  for (size_t i = 0; i < count; ++i) {
+    out_[begun + i] = static_cast<char>(size >> (8 * (count - 1 - i)));
+  }
 }
 
 }  // namespace countersign::pki

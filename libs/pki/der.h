@@ -1,7 +1,8 @@
 // Strict DER (X.690 section 10): reading without copying, writing into a string.
 //
 // Tags are single bytes: universal, constructed and context-specific ones up to number 30.
-// Readers are values over bytes that outlive them; a Read that fails leaves the reader where it was.
+// Readers are values over bytes that outlive them; a Read that fails leaves the reader where it
+// was.
 #ifndef COUNTERSIGN_LIBS_PKI_DER_H_
 #define COUNTERSIGN_LIBS_PKI_DER_H_
 
@@ -74,6 +75,8 @@ class DerReader {
 class DerWriter {
  public:
   DerWriter() = default;
+  // With room for so many bytes.
+  explicit DerWriter(size_t size) { out_.reserve(size); }
 
   void Add(uint8_t tag, absl::string_view contents);
   // A whole element, header included.

@@ -28,7 +28,8 @@ struct GeneralName {
 };
 
 // "DNS:www.example.com", "IP:192.0.2.1", "IP:2001:db8::1", "email:a@example.com", "URI:https://…",
-// "DirName:CN=…". ParseGeneralName reads the first four, and checks them with CheckSyntax.
+// "DirName:CN=…", "other:" and hexadecimal digits. ParseGeneralName reads the first four, and
+// checks them with CheckSyntax.
 std::string FormatGeneralName(const GeneralName& name);
 absl::StatusOr<GeneralName> ParseGeneralName(absl::string_view text);
 // "192.0.2.1" or "2001:db8::1" (RFC 5952) of 4 or 16 bytes.
@@ -42,6 +43,9 @@ absl::Status CheckSyntax(const GeneralName& name);
 
 // GeneralNames (a SEQUENCE's contents). InvalidArgument when it does not parse or is empty.
 absl::StatusOr<std::vector<GeneralName>> ReadGeneralNames(DerReader contents);
+// The next of them; with `subtree`, an address has its mask behind it. False when it does not
+// parse.
+bool ReadGeneralName(DerReader* in, bool subtree, GeneralName* name);
 void WriteGeneralName(const GeneralName& name, DerWriter* out);
 
 // Subtrees as they stand in a NameConstraints extension.
@@ -52,15 +56,23 @@ struct NameConstraints {
   bool empty() const { return permitted.empty() && excluded.empty(); }
 };
 
+// The contents of the extension, all of it. InvalidArgument when it does not parse, holds no
+// subtree, or has a minimum or maximum (RFC 5280 asks for none).
+absl::StatusOr<NameConstraints> ReadNameConstraints(DerReader contents);
+// The whole element.
+void WriteNameConstraints(const NameConstraints& constraints, DerWriter* out);
+
 // A subtree as AuthoritySettings spells it: "example.com" (and what is below it), "10.0.0.0/8",
-// "@example.com", "uri:.example.com". InvalidArgument for another form.
+// "@example.com" (with a dot behind the "@": what is below it), "a@example.com", "uri:example.com",
+// "uri:.example.com". InvalidArgument for another form.
 absl::StatusOr<GeneralName> ParseSubtree(absl::string_view text);
 
-// OK when no excluded subtree holds `name` and, where subtrees of its kind are permitted, one of them
-// does (RFC 5280 section 6.1.4 b). FailedPrecondition, naming both, otherwise; also for a
+// OK when no excluded subtree holds `name` and, where subtrees of its kind are permitted, one of
+// them does (RFC 5280 section 6.1.4 b). FailedPrecondition, naming both, otherwise; also for a
 // constraint of a kind that is not understood and applies to `name`.
 absl::Status CheckConstraints(const NameConstraints& constraints, const GeneralName& name);
-// The same of a subject, under its DirectoryName subtrees; e-mail addresses in it count as rfc822Name.
+// The same of a subject, under its DirectoryName subtrees; e-mail addresses in it count as
+// rfc822Name.
 absl::Status CheckConstraints(const NameConstraints& constraints, const Name& subject);
 
 }  // namespace countersign::pki

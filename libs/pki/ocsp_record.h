@@ -19,17 +19,17 @@ struct OcspStatus {
   absl::string_view serial;  // big-endian magnitude without leading zeros, 1 to 20 bytes
   bool revoked = false;
   int64_t revocation_time = 0;
-  uint8_t reason = 0;  // CRLReason; 0 is left out of the response
+  uint8_t reason = 0;       // CRLReason; 0 is left out of the response
   int64_t this_update = 0;  // also producedAt
   int64_t next_update = 0;
 };
 
-// An OcspStatus with its signatures over the responses for SHA-1 and SHA-256 CertIDs. Views lie in the
-// packed bytes.
+// An OcspStatus with its signatures over the responses for SHA-1 and SHA-256 CertIDs. Views lie in
+// the packed bytes.
 struct OcspRecord {
   OcspStatus status;
-  int64_t not_after = 0;   // of the certificate: when it may be forgotten
-  uint32_t signer_id = 0;  // whose signatures they are (ocsp_signers.signer_id)
+  int64_t not_after = 0;               // of the certificate: when it may be forgotten
+  uint32_t signer_id = 0;              // whose signatures they are (ocsp_signers.signer_id)
   absl::string_view sha1_signature;    // empty: not signed yet
   absl::string_view sha256_signature;  // empty: not signed yet
 };

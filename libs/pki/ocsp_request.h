@@ -1,4 +1,5 @@
-// OCSP requests (RFC 6960 section 4.1). Pure functions over bytes; nothing allocates but where said.
+// OCSP requests (RFC 6960 section 4.1). Pure functions over bytes; nothing allocates but where
+// said.
 #ifndef COUNTERSIGN_LIBS_PKI_OCSP_REQUEST_H_
 #define COUNTERSIGN_LIBS_PKI_OCSP_REQUEST_H_
 
@@ -9,6 +10,7 @@
 #include "absl/container/inlined_vector.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "libs/pki/der.h"
 
 namespace countersign::pki {
 
@@ -21,8 +23,11 @@ struct OcspCertId {
   bool known_hash = true;  // false: another algorithm, and `hash` means nothing
   absl::string_view issuer_name_hash;
   absl::string_view issuer_key_hash;
-  absl::string_view serial;   // big-endian magnitude without leading zeros; of a negative one, its contents
-  absl::string_view element;  // the CertID as it stands in the request
+  // Big-endian magnitude without leading zeros; of a negative one its contents, which look like
+  // another number's magnitude.
+  absl::string_view serial;
+  bool negative_serial = false;  // no certificate has one (RFC 5280 section 4.1.2.2)
+  absl::string_view element;     // the CertID as it stands in the request
 };
 
 struct OcspRequest {
@@ -38,14 +43,15 @@ struct OcspRequest {
   absl::string_view preferred_algorithms;
 };
 
-// The request in `der`. The views lie in `der`. InvalidArgument (malformedRequest) when it is not strict
-// DER, has bytes behind it, no CertID, more than 1,000, another version than v1, or a nonce of 0 or
-// more than 128 bytes (RFC 9654).
+// The request in `der`. The views lie in `der`. InvalidArgument (malformedRequest) when it is not
+// strict DER, has bytes behind it, no CertID, more than 1,000, another version than v1, or a nonce
+// of 0 or more than 128 bytes (RFC 9654).
 absl::StatusOr<OcspRequest> ParseOcspRequest(absl::string_view der);
 
 // The bytes of a GET's path behind the responder's own: percent-decoded, then base64 (RFC 6960
 // appendix A.1), into `*out`, without allocating when it has room. '+', '/' and '=' may come raw or
-// encoded, a space stands for '+', one leading slash more is passed over, padding may lack. False when it is not base64.
+// encoded, a space stands for '+', leading slashes are passed over (no request begins with one),
+// padding may lack. False when it is not base64.
 bool DecodeOcspPath(absl::string_view path, std::string* out);
 
 // A request for one certificate, with a nonce when that is not empty. For clients and tests.
@@ -53,8 +59,15 @@ std::string BuildOcspRequest(OcspHash hash, absl::string_view issuer_name_der,
                              absl::string_view issuer_key_bits, absl::string_view serial,
                              absl::string_view nonce = "");
 
-// Digest of `data`, DigestLength bytes: 20, 32, 48, 64.
+// Digest of `data`: 20, 32, 48 or 64 bytes.
 std::string OcspDigest(OcspHash hash, absl::string_view data);
+
+// What requests and responses share: reading a CertID, its hash's AlgorithmIdentifier with NULL
+// parameters as most clients write it (absent ones are read too), and the nonce Extension (RFC 9654
+// section 2.1).
+bool ReadOcspCertId(DerReader* in, OcspCertId* id);
+absl::string_view OcspHashAlgorithmDer(OcspHash hash);
+void WriteOcspNonce(absl::string_view nonce, DerWriter* out);
 
 }  // namespace countersign::pki
 

@@ -1,4 +1,5 @@
-// Making OCSP responses (RFC 6960 section 4.2, RFC 9919): one issuer, one signer, many certificates.
+// Making OCSP responses (RFC 6960 section 4.2, RFC 9919): one issuer, one signer, many
+// certificates.
 #ifndef COUNTERSIGN_LIBS_PKI_OCSP_RESPONDER_H_
 #define COUNTERSIGN_LIBS_PKI_OCSP_RESPONDER_H_
 
@@ -30,14 +31,15 @@ absl::string_view OcspErrorResponse(OcspError error);
 class OcspResponder {
  public:
   // `signer` is a delegated certificate that `issuer` has issued, or `issuer` itself (then no
-  // certificate is embedded). InvalidArgument when it is neither, lacks id-kp-OCSPSigning, or its key
-  // is of a kind that signs no responses.
+  // certificate is embedded). InvalidArgument when it is neither, lacks id-kp-OCSPSigning, or its
+  // key is of a kind that signs no responses.
   static absl::StatusOr<std::unique_ptr<const OcspResponder>> Create(const Certificate& issuer,
                                                                      const Certificate& signer,
                                                                      crypto::Algorithm algorithm);
   ~OcspResponder();
 
-  // Whether the CertID names this issuer, under its hash.
+  // Whether the CertID names this issuer, under its hash. False for a negative serial number: it is
+  // none that an issuer gives out.
   bool Matches(const OcspCertId& id) const;
 
   // Appends the ResponseData to sign for one certificate.
@@ -48,7 +50,8 @@ class OcspResponder {
                       std::string* out) const;
 
   // Signs `status` for both hashes: a record without not_after and signer_id. `sha1` and `sha256`
-  // hold the signatures that the record's views lie in. Errors as PrivateKey::SignMessage.
+  // hold the signatures that the record's views lie in. InvalidArgument when `key` is not the
+  // signer's, else errors as PrivateKey::SignMessage.
   absl::StatusOr<OcspRecord> Sign(const OcspStatus& status, const crypto::PrivateKey& key,
                                   std::string* sha1, std::string* sha256) const;
 
@@ -59,7 +62,8 @@ class OcspResponder {
     int64_t revocation_time = 0;
     uint8_t reason = 0;
   };
-  // The ResponseData for `answers`, in order, with `nonce` echoed unless it is empty. Times in seconds.
+  // The ResponseData for `answers`, in order, with `nonce` echoed unless it is empty. CertIDs stand
+  // in it as `id.element`, each once. Times are seconds since 1970.
   std::string BuildTbs(absl::Span<const Answer> answers, absl::string_view nonce,
                        int64_t this_update, int64_t next_update) const;
   // The whole response of such a ResponseData.

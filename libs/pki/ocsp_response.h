@@ -42,8 +42,8 @@ struct OcspResponse {
 // InvalidArgument when `der` is not a response.
 absl::StatusOr<OcspResponse> ParseOcspResponse(absl::string_view der);
 
-// Whether it was signed by `issuer` or by a delegate of it whose certificate it carries, valid at `now`.
-// FailedPrecondition, saying why, when not.
+// Whether it was signed by `issuer` or by a delegate of it whose certificate it carries, valid at
+// `now`. FailedPrecondition, saying why, when not.
 absl::Status CheckOcspResponse(const OcspResponse& response, const Certificate& issuer,
                                absl::Time now);
 

@@ -15,15 +15,16 @@ struct PemBlock {
   std::string der;
 };
 
-// Every block of `text`, in order; what stands between blocks is passed over. InvalidArgument when a
-// block is malformed or has no end. No block at all is an empty list.
+// Every block of `text`, in order; what stands between blocks is passed over. InvalidArgument when
+// a block is malformed or has no end. No block at all is an empty list.
 absl::StatusOr<std::vector<PemBlock>> ParsePem(absl::string_view text);
 
 // One block, in lines of 64 characters, with a newline at its end.
 std::string FormatPem(absl::string_view label, absl::string_view der);
 
-// `bytes` as they are when they are no PEM, else the contents of its one block with this label ("NEW
-// CERTIFICATE REQUEST" counts as "CERTIFICATE REQUEST"). InvalidArgument when there is none or more.
+// `bytes` as they are when they are no PEM, else the contents of its one block with this label
+// ("NEW CERTIFICATE REQUEST" counts as "CERTIFICATE REQUEST"). InvalidArgument when there is none
+// or more.
 absl::StatusOr<std::string> DerFromDerOrPem(absl::string_view bytes, absl::string_view label);
 
 }  // namespace countersign::pki

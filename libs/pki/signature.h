@@ -21,8 +21,9 @@ namespace countersign::pki {
 absl::string_view SignatureAlgorithmDer(crypto::Algorithm algorithm);
 
 // Whether `signature` (the contents of the BIT STRING) over `message` is by `key`, as the
-// AlgorithmIdentifier `algorithm_der` says: ECDSA with SHA-256 or SHA-384, RSA PKCS#1 v1.5 or PSS
-// with SHA-256, Ed25519. InvalidArgument for another algorithm, or one that does not fit the key.
+// AlgorithmIdentifier `algorithm_der` says: ECDSA with SHA-256 or SHA-384, RSA PKCS#1 v1.5 with
+// SHA-256, SHA-384 or SHA-512, RSA PSS with SHA-256, Ed25519. InvalidArgument for another
+// algorithm, or one that does not fit the key.
 absl::StatusOr<bool> CheckSignature(const crypto::PublicKey& key, absl::string_view algorithm_der,
                                     absl::string_view message, absl::string_view signature);
 
