@@ -37,6 +37,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -84,6 +85,13 @@ class Transaction {
 
   // Runs one statement and returns all its rows.
   virtual absl::StatusOr<Rows> Query(absl::string_view sql, Params params = {}) = 0;
+
+  // Runs one reading statement, which takes no parameters, and calls `on_row` for each row as it
+  // comes, without copying it: for results of millions of rows. What else than OK `on_row` returns
+  // ends the scan and is the failure of the statement. A transaction that is repeated calls it from
+  // the first row again.
+  using OnRow = absl::FunctionRef<absl::Status(const RowView&)>;
+  virtual absl::Status Scan(absl::string_view sql, OnRow on_row) = 0;
 
   // Runs several statements in one round trip where the engine can; returns the rows of each, in
   // order. The first that fails is the failure of all.

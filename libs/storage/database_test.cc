@@ -64,6 +64,75 @@ TEST_CASE("Every kind of value comes back as it went in") {
   }
 }
 
+TEST_CASE("A scan gives every row as a query does, in order, beside other statements") {
+  const EmptyDatabase empty(GENERATE(Engine::kSqlite, Engine::kPostgres));
+  auto database = empty.Open();
+  REQUIRE_THAT(database->Run("CREATE TABLE t (id BIGINT, b BYTEA, s TEXT)"), IsOk());
+  REQUIRE_THAT(database->InTransaction([](Transaction& transaction) {
+    std::vector<Row> rows;
+    for (int64_t i = 0; i < 3000; ++i) {
+      rows.emplace_back(std::vector<Value>{
+          i % 7 == 0 ? Value(INT64_MIN + i) : Value(i),
+          i % 5 == 0 ? Value::Null() : Value::Bytes(std::string(static_cast<size_t>(i) % 9, '\0')),
+          i == 1000 ? Value::Text(std::string(300'000, 'x')) : Value::Text("grüße")});
+    }
+    return transaction.BulkInsert("t", {"id", "b", "s"}, rows).status();
+  }),
+               IsOk());
+  const absl::string_view sql = "SELECT id, b, s FROM t ORDER BY id";
+  const Rows expected = RequireOk(database->Query(sql));
+  size_t at = 0;
+  bool same = true;
+  const auto compare = [&](const RowView& row) {
+    const Row& other = expected[at++];
+    same = same && row.size() == 3 && row.Int(0) == other.Int(0) &&
+           row.IsNull(1) == other.IsNull(1) && row.Bytes(1) == other.Bytes(1) &&
+           row.Bytes(2) == other.Text(2);
+    return absl::OkStatus();
+  };
+  REQUIRE_THAT(database->InSnapshot([&](Transaction& transaction) -> absl::Status {
+    // Also as the first statement of a transaction, and after one.
+    for (int i = 0; i < 2; ++i) {
+      at = 0;
+      const absl::Status scanned = transaction.Scan(sql, compare);
+      if (!scanned.ok()) return scanned;
+      CHECK(at == expected.size());
+      if (const auto rows = transaction.Query("SELECT COUNT(*) FROM t"); !rows.ok()) {
+        return rows.status();
+      }
+    }
+    return absl::OkStatus();
+  }),
+               IsOk());
+  CHECK(same);
+}
+
+TEST_CASE(
+    "A scan ends at the callback's failure, which is the transaction's, and leaves the rest") {
+  const EmptyDatabase empty(GENERATE(Engine::kSqlite, Engine::kPostgres));
+  auto database = empty.Open();
+  REQUIRE_THAT(database->Run("CREATE TABLE t (id BIGINT)"), IsOk());
+  for (int i = 0; i < 3; ++i) {
+    REQUIRE_THAT(database->Run("INSERT INTO t VALUES ($1)", {i}), IsOk());
+  }
+  int rows = 0;
+  const auto scan = [&](absl::string_view sql) {
+    return database->InSnapshot([&](Transaction& transaction) {
+      rows = 0;
+      return transaction.Scan(sql, [&](const RowView&) {
+        return ++rows == 2 ? absl::DataLossError("enough") : absl::OkStatus();
+      });
+    });
+  };
+  CHECK_THAT(scan("SELECT id FROM t"), StatusIs(StatusCode::kDataLoss, "enough"));
+  CHECK(rows == 2);
+  CHECK_THAT(scan("SELECT id FROM t WHERE id < 1"), IsOk());
+  CHECK(rows == 1);
+  CHECK_THAT(scan("SELECT id FROM nothing"), StatusIs(StatusCode::kInternal, "nothing"));
+  CHECK_THAT(scan("SELECT id FROM t WHERE id = $1"), StatusIs(StatusCode::kInvalidArgument));
+  CHECK_THAT(database->Query("SELECT id FROM t"), IsOk());
+}
+
 TEST_CASE("Text with an embedded zero keeps its whole length, or is refused") {
   const EmptyDatabase empty(GENERATE(Engine::kSqlite, Engine::kPostgres));
   auto database = empty.Open();

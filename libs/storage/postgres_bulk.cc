@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "libs/base/status_macros.h"
 #include "libs/storage/postgres_connection.h"
+#include "libs/storage/postgres_sql.h"
 
 namespace countersign::storage {
 namespace {
@@ -113,6 +114,45 @@ absl::StatusOr<int64_t> PostgresConnection::Copy(absl::string_view table,
                                                  " were inserted into ", table)));
   }
   return inserted;
+}
+
+absl::Status PostgresConnection::Scan(absl::string_view sql, OnRow on_row) {
+  RETURN_IF_ERROR(CheckUsable());
+  // COPY takes no parameters, and what is sent by the simple protocol may be several statements.
+  absl::StatusOr<size_t> parameters = CountParameters(sql);
+  if (!parameters.ok()) return Fail(parameters.status());
+  if (*parameters != 0) {
+    return Fail(absl::InvalidArgumentError("database: a scan takes no parameters"));
+  }
+  PGconn* const connection = connection_.get();
+  ASSIGN_OR_RETURN(const PostgresResult begun,
+                   Simple(absl::StrCat("COPY (", sql, ") TO STDOUT (FORMAT binary)")));
+  if (PQresultStatus(begun.get()) != PGRES_COPY_OUT) {
+    return Fail(absl::InvalidArgumentError("database: exactly one reading statement is needed"));
+  }
+  // After a failure of the caller's the rest is read all the same: so the connection stays usable.
+  PostgresCopyReader reader(on_row);
+  absl::Status read;
+  while (true) {
+    char* bytes = nullptr;
+    const int size = PQgetCopyData(connection, &bytes, /*async=*/0);
+    if (size < 0) break;
+    if (read.ok()) read = reader.Read(absl::string_view(bytes, static_cast<size_t>(size)));
+    PQfreemem(bytes);
+  }
+  const PostgresResult result(PQgetResult(connection));
+  if (PQresultStatus(result.get()) != PGRES_COMMAND_OK) {
+    Fail(result.get()).IgnoreError();
+    if (lost_) return failure_;
+  }
+  while (const PostgresResult end{PQgetResult(connection)}) {
+  }
+  RETURN_IF_ERROR(failure_);
+  if (read.ok() && !reader.done()) {
+    read = absl::InternalError("database: the rows of a scan ended half-way");
+  }
+  if (!read.ok()) return Fail(std::move(read));
+  return CheckTransaction();
 }
 
 // COPY cannot skip. An array a column makes it one statement for any number of rows.

@@ -356,7 +356,8 @@ absl::StatusOr<PostgresResult> PostgresConnection::Simple(absl::string_view sql)
   }
   absl::StrAppend(&text, sql);
   PostgresResult result(PQexec(connection_.get(), text.c_str()));
-  if (PQresultStatus(result.get()) != PGRES_COPY_IN && !Succeeded(result.get())) {
+  const ExecStatusType status = PQresultStatus(result.get());
+  if (status != PGRES_COPY_IN && status != PGRES_COPY_OUT && !Succeeded(result.get())) {
     return Fail(result.get());
   }
   RETURN_IF_ERROR(CheckTransaction());

@@ -39,6 +39,7 @@ class PostgresConnection final : public Transaction {
 
   absl::StatusOr<int64_t> Run(absl::string_view sql, Params params) override;
   absl::StatusOr<Rows> Query(absl::string_view sql, Params params) override;
+  absl::Status Scan(absl::string_view sql, OnRow on_row) override;
   absl::StatusOr<std::vector<Rows>> Pipeline(absl::Span<const Statement> statements) override;
   absl::StatusOr<int64_t> BulkInsert(absl::string_view table,
                                      const std::vector<std::string>& columns,

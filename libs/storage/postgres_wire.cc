@@ -282,6 +282,64 @@ absl::StatusOr<Rows> DecodeRows(const PGresult* result) {
   return rows;
 }
 
+absl::Status PostgresCopyReader::Read(absl::string_view piece) {
+  const bool whole = rest_.empty();
+  if (!whole) rest_.append(piece.data(), piece.size());
+  ASSIGN_OR_RETURN(const absl::string_view left, ReadRows(whole ? piece : rest_));
+  rest_ = std::string(left);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<absl::string_view> PostgresCopyReader::ReadRows(absl::string_view bytes) {
+  const absl::Status malformed = absl::InternalError("database: the server sent a malformed COPY");
+  if (!header_read_) {
+    if (bytes.size() < kCopyHeader.size()) return bytes;
+    if (bytes.substr(0, kCopyHeader.size()) != kCopyHeader) return malformed;
+    bytes.remove_prefix(kCopyHeader.size());
+    header_read_ = true;
+  }
+  while (bytes.size() >= sizeof(uint16_t)) {
+    const auto count = static_cast<int16_t>(be16toh(Load<uint16_t>(bytes.data())));
+    if (count == -1) {
+      done_ = true;
+      return bytes.substr(sizeof(uint16_t));
+    }
+    if (count < 0 || done_) return malformed;
+    absl::string_view row = bytes.substr(sizeof(uint16_t));
+    fields_.assign(static_cast<size_t>(count), {});
+    for (RowView::Field& field : fields_) {
+      if (row.size() < sizeof(uint32_t)) return bytes;
+      const auto size = static_cast<int32_t>(be32toh(Load<uint32_t>(row.data())));
+      row.remove_prefix(sizeof(uint32_t));
+      if (size == -1) continue;
+      if (size < 0) return malformed;
+      if (row.size() < static_cast<size_t>(size)) return bytes;
+      field.null = false;
+      field.bytes = row.substr(0, static_cast<size_t>(size));
+      row.remove_prefix(static_cast<size_t>(size));
+      switch (size) {
+        case 8:
+          field.number = DecodeInt(kInt8, field.bytes.data());
+          break;
+        case 4:
+          field.number = DecodeInt(kInt4, field.bytes.data());
+          break;
+        case 2:
+          field.number = DecodeInt(kInt2, field.bytes.data());
+          break;
+        case 1:
+          field.number = DecodeInt(kBool, field.bytes.data());
+          break;
+        default:
+          break;
+      }
+    }
+    RETURN_IF_ERROR(on_row_(RowView(fields_)));
+    bytes = row;
+  }
+  return bytes;
+}
+
 absl::Status AppendCopyRow(const std::vector<PostgresColumn>& columns, const Row& row,
                            std::string* out) {
   RETURN_IF_ERROR(CheckWidth(columns, row));

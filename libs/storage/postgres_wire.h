@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -58,6 +59,30 @@ struct PostgresColumn {
 // The stream of COPY … (FORMAT binary) is kCopyHeader, rows, kCopyTrailer.
 extern const absl::string_view kCopyHeader;
 extern const absl::string_view kCopyTrailer;
+
+// Takes such a stream apart, as it comes: pieces may end anywhere, but usually hold whole rows,
+// which are then not copied. Numbers are what is 1, 2, 4 or 8 bytes long.
+class PostgresCopyReader {
+ public:
+  explicit PostgresCopyReader(absl::FunctionRef<absl::Status(const RowView&)> on_row)
+      : on_row_(on_row) {}
+
+  // Not to be called again once it failed: with what `on_row` returned, or Internal for what is no
+  // such stream.
+  absl::Status Read(absl::string_view piece);
+  // Whether the trailer has come.
+  bool done() const { return done_; }
+
+ private:
+  // Calls on_row for the whole rows in front and returns what is left of `bytes`.
+  absl::StatusOr<absl::string_view> ReadRows(absl::string_view bytes);
+
+  const absl::FunctionRef<absl::Status(const RowView&)> on_row_;
+  std::string rest_;
+  std::vector<RowView::Field> fields_;
+  bool header_read_ = false;
+  bool done_ = false;
+};
 
 // Appends one row. InvalidArgument when it is no row of these columns.
 absl::Status AppendCopyRow(const std::vector<PostgresColumn>& columns, const Row& row,

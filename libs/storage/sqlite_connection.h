@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -33,6 +34,7 @@ class SqliteConnection final : public Transaction {
 
   absl::StatusOr<int64_t> Run(absl::string_view sql, Params params) override;
   absl::StatusOr<Rows> Query(absl::string_view sql, Params params) override;
+  absl::Status Scan(absl::string_view sql, OnRow on_row) override;
   absl::StatusOr<std::vector<Rows>> Pipeline(absl::Span<const Statement> statements) override;
   absl::StatusOr<int64_t> BulkInsert(absl::string_view table,
                                      const std::vector<std::string>& columns,
@@ -67,8 +69,9 @@ class SqliteConnection final : public Transaction {
   // Notes the failure, so that the transaction cannot go on as if nothing were.
   absl::Status Fail(absl::Status status);
   absl::StatusOr<Prepared*> Prepare(absl::string_view sql);
-  // Runs `statement` to its end, adding its rows to `rows` unless that is null.
-  absl::Status Step(Prepared* statement, Params params, Rows* rows);
+  // Runs `statement` to its end, calling `on_row` at each of its rows.
+  absl::Status Step(Prepared* statement, Params params,
+                    absl::FunctionRef<absl::Status(sqlite3_stmt*)> on_row);
   absl::StatusOr<int64_t> StepCounting(Prepared* statement, Params params);
 
   sqlite3* const db_;

@@ -73,6 +73,28 @@ class Row {
 
 using Rows = std::vector<Row>;
 
+// A row of Transaction::Scan, in the engine's own memory: gone when the callback returns.
+class RowView {
+ public:
+  struct Field {
+    bool null = true;
+    int64_t number = 0;
+    absl::string_view bytes;
+  };
+
+  explicit RowView(absl::Span<const Field> fields) : fields_(fields) {}
+
+  size_t size() const { return fields_.size(); }
+  bool IsNull(size_t column) const { return fields_[column].null; }
+  // Of a number's column.
+  int64_t Int(size_t column) const { return fields_[column].number; }
+  // Of a column of text or bytes.
+  absl::string_view Bytes(size_t column) const { return fields_[column].bytes; }
+
+ private:
+  absl::Span<const Field> fields_;
+};
+
 }  // namespace countersign::storage
 
 #endif  // COUNTERSIGN_LIBS_STORAGE_VALUE_H_
