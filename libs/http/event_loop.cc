@@ -20,7 +20,9 @@ EventLoop::EventLoop(std::shared_ptr<ServerState> state)
     : state_(std::move(state)),
       work_(io_.get_executor()),
       acceptor_(io_.get_executor()),
-      sweep_timer_(io_.get_executor()) {
+      sweep_timer_(io_.get_executor()),
+      fast_path_(state_->options.fast_handler, state_->options.max_header_bytes,
+                 state_->options.max_body_bytes) {
   // Timeouts are kept by one timer a loop instead of one a connection; a quarter of the shortest is
   // exact enough.
   const ServerOptions& options = state_->options;
@@ -89,7 +91,8 @@ absl::string_view EventLoop::Date() {
   const int64_t second = absl::ToUnixSeconds(now);
   if (second != date_second_) {
     date_second_ = second;
-    date_ = FormatHttpDate(now);
+    date_.clear();
+    AppendHttpDate(now, &date_);
   }
   return date_;
 }

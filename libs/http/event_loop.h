@@ -19,6 +19,7 @@
 
 #include "absl/strings/string_view.h"
 #include "libs/base/mutex.h"
+#include "libs/http/fast_path.h"
 #include "libs/http/server.h"
 
 namespace countersign::http::internal {
@@ -65,6 +66,7 @@ class EventLoop : public std::enable_shared_from_this<EventLoop> {
   bool HasUnanswered() const;
   // The Date field's value.
   absl::string_view Date();
+  FastPath& fast_path() { return fast_path_; }
 
   void Add(std::shared_ptr<Http1Session> session);
   void Remove(Http1Session* session);
@@ -87,6 +89,7 @@ class EventLoop : public std::enable_shared_from_this<EventLoop> {
   bool closing_ = false;
   int64_t date_second_ = -1;
   std::string date_;
+  FastPath fast_path_;
 
   // Once stopped, nothing is posted any more: nothing would run it.
   base::Mutex post_mutex_;

@@ -1,9 +1,12 @@
 #include "libs/http/http1_session.h"
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <array>
 #include <boost/asio/write.hpp>
 #include <boost/beast/http/error.hpp>
+#include <cerrno>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -120,6 +123,16 @@ void Http1Session::Start(bool refuse) {
 
 void Http1Session::BeginRequest() {
   const ServerOptions& options = loop_->state().options;
+  while (true) {
+    if (buffer_.size() == 0) {
+      if (loop_->draining()) return Linger();
+      SetState(State::kIdle, options.idle_timeout);
+      return Read();
+    }
+    const Fast fast = AnswerFast();
+    if (fast == Fast::kUnderWay) return;
+    if (fast == Fast::kNotForIt) break;
+  }
   parser_.emplace();
   parser_->header_limit(static_cast<uint32_t>(std::min<size_t>(options.max_header_bytes, 1 << 30)));
   parser_->body_limit(options.max_body_bytes);
@@ -127,13 +140,35 @@ void Http1Session::BeginRequest() {
   head_ = false;
   http10_ = false;
   keep_alive_ = false;
-  if (buffer_.size() == 0) {
-    if (loop_->draining()) return Linger();
-    SetState(State::kIdle, options.idle_timeout);
-    return Read();
-  }
   SetState(State::kReading, options.read_timeout);
   OnBytes();
+}
+
+Http1Session::Fast Http1Session::AnswerFast() {
+  FastPath& fast_path = loop_->fast_path();
+  if (!fast_path.enabled()) return Fast::kNotForIt;
+  const absl::string_view bytes(static_cast<const char*>(buffer_.data().data()), buffer_.size());
+  const FastPath::Answered answered = fast_path.Answer(bytes, loop_->Date(), loop_->draining());
+  if (answered.consumed == 0) return Fast::kNotForIt;
+  buffer_.consume(answered.consumed);
+  absl::string_view out = fast_path.out();
+  // The socket takes a small answer at once unless the client does not read.
+  const ssize_t sent =
+      send(socket_.native_handle(), out.data(), out.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
+    Close();
+    return Fast::kUnderWay;
+  }
+  if (sent > 0) out.remove_prefix(static_cast<size_t>(sent));
+  if (out.empty() && !answered.close) return Fast::kAnswered;
+  if (out.empty()) {
+    Linger();
+    return Fast::kUnderWay;
+  }
+  out_head_.assign(out.data(), out.size());
+  SetState(State::kWriting, loop_->state().options.request_timeout);
+  Send(answered.close);
+  return Fast::kUnderWay;
 }
 
 void Http1Session::Read() {
@@ -149,9 +184,7 @@ void Http1Session::Read() {
           return self->Close();
         }
         self->buffer_.commit(bytes);
-        if (self->state_ == State::kIdle) {
-          self->SetState(State::kReading, self->loop_->state().options.read_timeout);
-        }
+        if (self->state_ == State::kIdle) return self->BeginRequest();
         self->OnBytes();
       });
 }
@@ -162,7 +195,7 @@ void Http1Session::OnBytes() {
       // RFC 9112 section 2.2: empty lines before a request line are ignored.
       absl::string_view seen(static_cast<const char*>(buffer_.data().data()), buffer_.size());
       while (absl::ConsumePrefix(&seen, "\r\n")) buffer_.consume(2);
-      if (buffer_.size() == 0) return Read();
+      if (seen.empty() || seen == "\r") return Read();
     }
     beast::error_code error;
     const size_t used = parser_->put(buffer_.data(), error);
@@ -316,6 +349,10 @@ void Http1Session::Write(Response response, bool close) {
   }
   absl::StrAppend(&out_head_, "\r\n");
   out_body_ = bodiless || head_ ? nullptr : std::move(response.body);
+  Send(close);
+}
+
+void Http1Session::Send(bool close) {
   const std::array<boost::asio::const_buffer, 2> buffers = {
       boost::asio::buffer(out_head_),
       out_body_ == nullptr ? boost::asio::const_buffer() : boost::asio::buffer(*out_body_)};

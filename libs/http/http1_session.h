@@ -50,6 +50,9 @@ class Http1Session : public std::enable_shared_from_this<Http1Session> {
 
   void SetState(State state, absl::Duration timeout);
   void BeginRequest();
+  enum class Fast { kNotForIt, kAnswered, kUnderWay };
+  // Has the fast path answer what it can of the buffer.
+  Fast AnswerFast();
   void Read();
   void OnBytes();
   // Checks the header block as a whole; returns false when it has answered.
@@ -58,6 +61,8 @@ class Http1Session : public std::enable_shared_from_this<Http1Session> {
   // Answers `response` and closes.
   void Fail(int status, absl::string_view detail);
   void Write(Response response, bool close);
+  // Sends out_head_ and out_body_.
+  void Send(bool close);
   void Linger();
 
   EventLoop* const loop_;

@@ -5,8 +5,8 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
+#include "absl/time/civil_time.h"
 
 namespace countersign::http {
 
@@ -157,14 +157,32 @@ absl::string_view ReasonPhrase(int status) {
 }
 
 std::string FormatHttpDate(absl::Time time) {
+  std::string date;
+  AppendHttpDate(time, &date);
+  return date;
+}
+
+void AppendHttpDate(absl::Time time, std::string* out) {
   // Not absl::FormatTime: day and month names must not follow a locale, and the hot path asks
   // often.
-  static constexpr const char* kDays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-  static constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                            "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-  const std::tm tm = absl::ToTM(time, absl::UTCTimeZone());
-  return absl::StrFormat("%s, %02d %s %04d %02d:%02d:%02d GMT", kDays[tm.tm_wday], tm.tm_mday,
-                         kMonths[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+  static constexpr absl::string_view kDays = "MonTueWedThuFriSatSun";
+  static constexpr absl::string_view kMonths = "JanFebMarAprMayJunJulAugSepOctNovDec";
+  const absl::CivilSecond civil = absl::ToCivilSecond(time, absl::UTCTimeZone());
+  char text[] = "Day, 00 Mon 0000 00:00:00 GMT";
+  const auto name = [&](size_t at, absl::string_view names, int index) {
+    names.substr(static_cast<size_t>(index) * 3, 3).copy(text + at, 3);
+  };
+  const auto number = [&](size_t end, int64_t value, int digits) {
+    for (; digits > 0; --digits, value /= 10) text[--end] = static_cast<char>('0' + value % 10);
+  };
+  name(0, kDays, static_cast<int>(absl::GetWeekday(civil)));
+  number(7, civil.day(), 2);
+  name(8, kMonths, civil.month() - 1);
+  number(16, std::clamp<int64_t>(civil.year(), 0, 9999), 4);
+  number(19, civil.hour(), 2);
+  number(22, civil.minute(), 2);
+  number(25, civil.second(), 2);
+  out->append(text, sizeof(text) - 1);
 }
 
 void SetImmutable(Response* response) {
@@ -179,21 +197,24 @@ void SetMaxAge(absl::Duration age, Response* response) {
 
 void SetNoStore(Response* response) { response->headers.Set("Cache-Control", "no-store"); }
 
-bool MatchesETag(const Request& request, absl::string_view etag) {
+bool ETagListMatches(absl::string_view if_none_match, absl::string_view etag) {
   absl::ConsumePrefix(&etag, "W/");
+  // Quoted tags may hold commas: walk from quote to quote.
+  absl::string_view rest = absl::StripAsciiWhitespace(if_none_match);
+  if (rest == "*") return true;
+  while (true) {
+    const size_t open = rest.find('"');
+    if (open == absl::string_view::npos) return false;
+    const size_t close = rest.find('"', open + 1);
+    if (close == absl::string_view::npos) return false;
+    if (rest.substr(open, close - open + 1) == etag) return true;
+    rest.remove_prefix(close + 1);
+  }
+}
+
+bool MatchesETag(const Request& request, absl::string_view etag) {
   for (const auto& [name, value] : request.headers) {
-    if (!absl::EqualsIgnoreCase(name, "If-None-Match")) continue;
-    // Quoted tags may hold commas: walk from quote to quote.
-    absl::string_view rest = absl::StripAsciiWhitespace(value);
-    if (rest == "*") return true;
-    while (true) {
-      const size_t open = rest.find('"');
-      if (open == absl::string_view::npos) break;
-      const size_t close = rest.find('"', open + 1);
-      if (close == absl::string_view::npos) break;
-      if (rest.substr(open, close - open + 1) == etag) return true;
-      rest.remove_prefix(close + 1);
-    }
+    if (absl::EqualsIgnoreCase(name, "If-None-Match") && ETagListMatches(value, etag)) return true;
   }
   return false;
 }

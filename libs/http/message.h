@@ -92,6 +92,8 @@ absl::string_view ReasonPhrase(int status);
 
 // IMF-fixdate, "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 section 5.6.7).
 std::string FormatHttpDate(absl::Time time);
+// The same appended; allocates nothing when `*out` has room for 29 bytes.
+void AppendHttpDate(absl::Time time, std::string* out);
 
 // Cache-Control of what never changes (tiles), of what may be kept for `age`, and of what must not
 // be stored.
@@ -102,6 +104,8 @@ void SetNoStore(Response* response);
 // Whether the request's If-None-Match names `etag` (quoted, as in the ETag field) or is "*";
 // comparison is weak (RFC 9110 section 13.1.2).
 bool MatchesETag(const Request& request, absl::string_view etag);
+// The same of one If-None-Match field's value.
+bool ETagListMatches(absl::string_view if_none_match, absl::string_view etag);
 
 }  // namespace countersign::http
 

@@ -33,6 +33,15 @@ TEST_CASE("A target splits at its first question mark") {
 TEST_CASE("HTTP dates are in IMF-fixdate form") {
   CHECK(FormatHttpDate(absl::FromUnixSeconds(784111777)) == "Sun, 06 Nov 1994 08:49:37 GMT");
   CHECK(FormatHttpDate(absl::UnixEpoch()) == "Thu, 01 Jan 1970 00:00:00 GMT");
+  // Every weekday, month and number, by another's reckoning.
+  for (int64_t second = -3'000'000'000; second < 9'000'000'000; second += 12'345'678) {
+    const absl::Time time = absl::FromUnixSeconds(second);
+    CHECK(FormatHttpDate(time) ==
+          absl::FormatTime("%a, %d %b %Y %H:%M:%S GMT", time, absl::UTCTimeZone()));
+  }
+  std::string date = "since ";
+  AppendHttpDate(absl::FromUnixSeconds(253402300799), &date);
+  CHECK(date == "since Fri, 31 Dec 9999 23:59:59 GMT");
 }
 
 TEST_CASE("Cache helpers replace what was set before") {

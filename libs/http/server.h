@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "libs/http/fast_handler.h"
 #include "libs/http/message.h"
 
 namespace countersign::http {
@@ -32,6 +33,8 @@ struct ServerOptions {
   absl::Duration request_timeout = absl::Seconds(30);
   // Beyond it new connections are answered 503 and closed.
   int max_connections = 10000;
+  // Asked before the handler about requests that it may answer on the spot; none when empty.
+  FastHandler fast_handler;
 };
 
 // Thread-safe.

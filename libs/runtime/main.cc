@@ -146,6 +146,7 @@ struct Server::State {
   std::vector<std::shared_ptr<void>> owned;
   std::vector<Service> services;
   HttpHandler http_handler;
+  HttpFastHandler http_fast_handler;
   std::vector<std::function<void()>> on_drain;
   base::Mutex ready_mutex;
   std::vector<ReadyCheck> ready_checks ABSL_GUARDED_BY(ready_mutex);
@@ -159,7 +160,12 @@ void Server::AddService(grpc::Service* service, absl::string_view full_name) {
   state_->services.push_back({service, std::string(full_name)});
 }
 
-void Server::ServeHttp(HttpHandler handler) { state_->http_handler = std::move(handler); }
+void Server::ServeHttp(HttpHandler handler) { ServeHttp(std::move(handler), nullptr); }
+
+void Server::ServeHttp(HttpHandler handler, HttpFastHandler fast_handler) {
+  state_->http_handler = std::move(handler);
+  state_->http_fast_handler = std::move(fast_handler);
+}
 
 void Server::OnDrain(std::function<void()> function) {
   state_->on_drain.push_back(std::move(function));
@@ -325,6 +331,7 @@ absl::Status Main::Impl::Serve(const std::function<absl::Status(Server&)>& setup
     server_options.threads =
         static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 8u));
     server_options.max_body_bytes = static_cast<size_t>(common.max_message_bytes);
+    server_options.fast_handler = state->http_fast_handler;
     ASSIGN_OR_RETURN(http, http::Server::Listen(server_options, state->http_handler));
     ports.http = http->port();
   }
@@ -337,8 +344,8 @@ absl::Status Main::Impl::Serve(const std::function<absl::Status(Server&)>& setup
   }
   state->ready.store(true);
   if (!common.port_file.empty()) {
-    // Who waits for the file may remove it, and its folder, at once: nothing is to be done after the
-    // renaming that could fail then.
+    // Who waits for the file may remove it, and its folder, at once: nothing is to be done after
+    // the renaming that could fail then.
     RETURN_IF_ERROR(base::WriteFileAtomically(common.port_file, FormatPortFile(ports)));
   }
   base::Log(base::Severity::kInfo, "serving",

@@ -42,6 +42,8 @@ class ThreadPool;
 }
 
 namespace countersign::http {
+struct FastRequest;
+struct FastResponse;
 struct Request;
 struct Response;
 }  // namespace countersign::http
@@ -53,6 +55,8 @@ struct ClientTls;
 
 // The same type as http::Handler: may answer from any thread, exactly once.
 using HttpHandler = std::function<void(http::Request, std::function<void(http::Response)>)>;
+// The same type as http::FastHandler.
+using HttpFastHandler = std::function<bool(const http::FastRequest&, http::FastResponse*)>;
 
 // What a setup function wires together. Used by the thread that called Main::Run only.
 class Server {
@@ -68,6 +72,8 @@ class Server {
 
   // Serves `handler` on --http-listen. Without it that port is not opened.
   void ServeHttp(HttpHandler handler);
+  // With `fast_handler`, which is asked first about requests that it may answer on the spot.
+  void ServeHttp(HttpHandler handler, HttpFastHandler fast_handler);
 
   // Called once when the service is told to stop: health is already off, calls in flight still run
   // and new ones still arrive. Several run in the order they were added. It must not block for
