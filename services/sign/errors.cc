@@ -20,6 +20,10 @@ absl::Status FieldError(absl::string_view field, absl::string_view description) 
   return status;
 }
 
+absl::Status ArgumentError(absl::string_view reason, absl::string_view message) {
+  return runtime::AttachReason(absl::InvalidArgumentError(message), reason);
+}
+
 absl::Status PreconditionError(absl::string_view reason, absl::string_view message) {
   return runtime::AttachReason(absl::FailedPreconditionError(message), reason);
 }

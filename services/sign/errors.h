@@ -15,9 +15,28 @@ inline constexpr char kDecryptionFailed[] = "DECRYPTION_FAILED";
 inline constexpr char kKeyExists[] = "KEY_EXISTS";
 inline constexpr char kRequestIdReused[] = "REQUEST_ID_REUSED";
 inline constexpr char kNoLedger[] = "NO_LEDGER";
+inline constexpr char kAuthorityExists[] = "AUTHORITY_EXISTS";
+inline constexpr char kAuthorityDisabled[] = "AUTHORITY_DISABLED";
+inline constexpr char kIssuerCannot[] = "ISSUER_CANNOT";
+inline constexpr char kIssuerExpired[] = "ISSUER_EXPIRED";
+inline constexpr char kSettingsFixed[] = "SETTINGS_FIXED";
+inline constexpr char kLint[] = "LINT";
+inline constexpr char kBadCsr[] = "BAD_CSR";
+inline constexpr char kBadCsrSignature[] = "BAD_CSR_SIGNATURE";
+inline constexpr char kWeakKey[] = "WEAK_KEY";
+inline constexpr char kBadName[] = "BAD_NAME";
+inline constexpr char kForbiddenName[] = "FORBIDDEN_NAME";
+inline constexpr char kBadValidity[] = "BAD_VALIDITY";
+inline constexpr char kProfile[] = "PROFILE";
+inline constexpr char kKeyExportForbidden[] = "KEY_EXPORT_FORBIDDEN";
+inline constexpr char kAlreadyRevoked[] = "ALREADY_REVOKED";
+inline constexpr char kNotOurs[] = "NOT_OURS";
 
 // INVALID_ARGUMENT with a google.rpc.BadRequest that names `field` as in the request's proto.
 absl::Status FieldError(absl::string_view field, absl::string_view description);
+
+// INVALID_ARGUMENT with one of the reasons above.
+absl::Status ArgumentError(absl::string_view reason, absl::string_view message);
 
 // FAILED_PRECONDITION with one of the reasons above.
 absl::Status PreconditionError(absl::string_view reason, absl::string_view message);

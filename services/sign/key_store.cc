@@ -8,16 +8,13 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "google/protobuf/io/coded_stream.h"
-#include "google/protobuf/io/zero_copy_stream_impl_lite.h"
-#include "google/protobuf/message.h"
 #include "libs/base/bytes.h"
 #include "libs/base/status_macros.h"
 #include "libs/crypto/public_key.h"
 #include "libs/crypto/random.h"
-#include "nlohmann/json.hpp"
 #include "services/sign/algorithms.h"
 #include "services/sign/errors.h"
+#include "services/sign/labels.h"
 #include "services/sign/schema.h"
 
 namespace countersign::sign {
@@ -30,9 +27,6 @@ using ::countersign::storage::Transaction;
 using ::countersign::storage::Value;
 
 constexpr size_t kMaxOwnerBytes = 256;
-constexpr int kMaxLabels = 64;
-constexpr size_t kMaxLabelKeyBytes = 63;
-constexpr size_t kMaxLabelValueBytes = 256;
 constexpr char kKekCheckText[] = "countersign";
 constexpr char kKekCheckAad[] = "countersign sign kek check v1";
 
@@ -47,7 +41,6 @@ google::protobuf::Timestamp ToTimestamp(int64_t micros) {
   return timestamp;
 }
 
-constexpr int64_t kEnabled = v1::KEY_VERSION_STATE_ENABLED;
 constexpr int64_t kDestroyed = v1::KEY_VERSION_STATE_DESTROYED;
 
 Value Text(const std::string& text) { return Value::Text(text); }
@@ -56,45 +49,9 @@ absl::Status NoSuchKey(const KeyName& name) {
   return absl::NotFoundError(absl::StrCat("no such key: ", name.ToString()));
 }
 
-std::string FormatLabels(const google::protobuf::Map<std::string, std::string>& labels) {
-  nlohmann::json json = nlohmann::json::object();
-  for (const auto& [key, value] : labels) json[key] = value;
-  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-void ParseLabels(const std::string& text, google::protobuf::Map<std::string, std::string>* labels) {
-  const nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return;
-  for (const auto& [key, value] : json.items()) {
-    if (value.is_string()) (*labels)[key] = value.get<std::string>();
-  }
-}
-
 absl::Status CheckOwner(const std::string& owner) {
   if (owner.size() <= kMaxOwnerBytes) return absl::OkStatus();
   return FieldError("key.owner", absl::StrCat("at most ", kMaxOwnerBytes, " bytes"));
-}
-
-absl::Status CheckLabels(const google::protobuf::Map<std::string, std::string>& labels) {
-  if (static_cast<int>(labels.size()) > kMaxLabels) {
-    return FieldError("key.labels", absl::StrCat("at most ", kMaxLabels, " labels"));
-  }
-  for (const auto& [key, value] : labels) {
-    const bool well_formed = !key.empty() && key.size() <= kMaxLabelKeyBytes &&
-                             std::all_of(key.begin(), key.end(), [](char c) {
-                               return absl::ascii_islower(c) || absl::ascii_isdigit(c) ||
-                                      c == '_' || c == '-' || c == '.' || c == '/';
-                             });
-    if (!well_formed) {
-      return FieldError("key.labels", absl::StrCat("a label's key has 1 to ", kMaxLabelKeyBytes,
-                                                   " characters of a-z 0-9 _ - . /"));
-    }
-    if (value.size() > kMaxLabelValueBytes) {
-      return FieldError("key.labels", absl::StrCat("the value of ", key, " has more than ",
-                                                   kMaxLabelValueBytes, " bytes"));
-    }
-  }
-  return absl::OkStatus();
 }
 
 absl::StatusOr<v1::Key> KeyFromRow(const std::string& tenant, const Row& row) {
@@ -171,65 +128,7 @@ absl::Status Touch(Transaction& transaction, const KeyName& name, absl::Time now
       .status();
 }
 
-absl::StatusOr<std::optional<std::string>> FindAnswer(Transaction& transaction,
-                                                      const std::string& tenant,
-                                                      const std::string& request_id,
-                                                      const std::string& fingerprint,
-                                                      absl::Time now) {
-  ASSIGN_OR_RETURN(Rows rows,
-                   transaction.Query("SELECT fingerprint, answer FROM requests"
-                                     " WHERE tenant = $1 AND request_id = $2 AND create_time > $3",
-                                     {Text(tenant), Text(request_id),
-                                      absl::ToUnixMicros(now - kRequestIdLifetime)}));
-  if (rows.empty()) return std::nullopt;
-  if (rows[0].Bytes(0) != fingerprint) {
-    return ExistsError(kRequestIdReused, absl::StrCat("request_id ", request_id,
-                                                      " was used for a different request; make up "
-                                                      "a new one for each request"));
-  }
-  return std::move(rows[0][1]).AsString();
-}
-
-absl::Status SaveAnswer(Transaction& transaction, const std::string& tenant,
-                        const std::string& request_id, const std::string& fingerprint,
-                        const std::string& answer, absl::Time now) {
-  RETURN_IF_ERROR(transaction
-                      .Run("DELETE FROM requests WHERE create_time <= $1",
-                           {absl::ToUnixMicros(now - kRequestIdLifetime)})
-                      .status());
-  return transaction
-      .Run(
-          "INSERT INTO requests (tenant, request_id, fingerprint, answer, create_time)"
-          " VALUES ($1, $2, $3, $4, $5)",
-          {Text(tenant), Text(request_id), Value::Bytes(fingerprint), Value::Bytes(answer),
-           absl::ToUnixMicros(now)})
-      .status();
-}
-
-absl::StatusOr<std::string> CheckRequestId(const std::string& request_id) {
-  if (!request_id.empty() && !ValidRequestId(request_id)) {
-    return FieldError("request_id", "expected a UUID, or nothing");
-  }
-  return absl::AsciiStrToLower(request_id);
-}
-
 }  // namespace
-
-std::string RequestFingerprint(absl::string_view method, const google::protobuf::Message& request) {
-  std::unique_ptr<google::protobuf::Message> copy(request.New());
-  copy->CopyFrom(request);
-  if (const auto* field = copy->GetDescriptor()->FindFieldByName("request_id")) {
-    copy->GetReflection()->ClearField(copy.get(), field);
-  }
-  std::string bytes;
-  {
-    google::protobuf::io::StringOutputStream stream(&bytes);
-    google::protobuf::io::CodedOutputStream output(&stream);
-    output.SetSerializationDeterministic(true);  // maps in order
-    copy->SerializeToCodedStream(&output);
-  }
-  return std::string(base::AsBytes(crypto::Sha256Parts({method, "\n", bytes})));
-}
 
 KeyStore::KeyStore(std::unique_ptr<storage::Database> database, crypto::Kek kek,
                    const base::Clock* clock)
@@ -248,7 +147,8 @@ absl::StatusOr<std::unique_ptr<KeyStore>> KeyStore::Open(
 // A new KEK beside old keys would look healthy until the first of them is used.
 absl::Status KeyStore::CheckKek() {
   return database_->InTransaction([this](Transaction& transaction) -> absl::Status {
-    ASSIGN_OR_RETURN(const Rows rows, transaction.Query("SELECT sealed FROM kek_check"));
+    ASSIGN_OR_RETURN(const Rows rows,
+                     transaction.Query("SELECT sealed FROM kek_check WHERE id = 1"));
     if (rows.empty()) {
       ASSIGN_OR_RETURN(
           const std::string sealed,
@@ -294,26 +194,12 @@ absl::StatusOr<Response> KeyStore::Once(
   return response;
 }
 
-absl::Status KeyStore::InsertVersion(Transaction& transaction, const KeyName& name,
-                                     const crypto::PrivateKey& key, absl::Time now) {
-  ASSIGN_OR_RETURN(const crypto::SecretBytes pkcs8, key.ToPkcs8());
-  ASSIGN_OR_RETURN(const std::string sealed, kek_.Seal(pkcs8, name.ToString()));
-  return transaction
-      .Run(
-          "INSERT INTO key_versions (tenant, key_id, version, state, spki, sealed_key,"
-          " create_time) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-          {Text(name.tenant), Text(name.key), name.version, kEnabled,
-           Value::Bytes(key.public_key().spki_der()), Value::Bytes(sealed),
-           absl::ToUnixMicros(now)})
-      .status();
-}
-
 absl::StatusOr<v1::CreateKeyResponse> KeyStore::CreateKey(const v1::CreateKeyRequest& request) {
   ASSIGN_OR_RETURN(const std::string tenant, ParseTenantName("parent", request.parent()));
   ASSIGN_OR_RETURN(const crypto::Algorithm algorithm,
                    KeyAlgorithm("key.algorithm", request.key().algorithm()));
   RETURN_IF_ERROR(CheckOwner(request.key().owner()));
-  RETURN_IF_ERROR(CheckLabels(request.key().labels()));
+  RETURN_IF_ERROR(CheckLabels("key.labels", request.key().labels()));
   ASSIGN_OR_RETURN(const std::string id, CheckRequestId(request.request_id()));
   if (!request.key_id().empty() && !ValidKeyId(request.key_id())) {
     return FieldError("key_id",
@@ -336,20 +222,8 @@ absl::StatusOr<v1::CreateKeyResponse> KeyStore::CreateKey(const v1::CreateKeyReq
   return Once<v1::CreateKeyResponse>(
       tenant, "CreateKey", request,
       [&](Transaction& transaction, absl::Time now) -> absl::StatusOr<v1::CreateKeyResponse> {
-        const int64_t micros = absl::ToUnixMicros(now);
-        ASSIGN_OR_RETURN(
-            const int64_t inserted,
-            transaction.Run(
-                "INSERT INTO keys (tenant, key_id, algorithm, owner, labels, primary_version,"
-                " last_version, create_time, update_time)"
-                " VALUES ($1, $2, $3, $4, $5, 1, 1, $6, $6) ON CONFLICT DO NOTHING",
-                {Text(tenant), Text(name.key), Value::Text(crypto::AlgorithmName(algorithm)),
-                 Text(request.key().owner()), Text(FormatLabels(request.key().labels())), micros}));
-        if (inserted == 0) {
-          return ExistsError(kKeyExists,
-                             absl::StrCat(name.WithVersion(0).ToString(), " exists already"));
-        }
-        RETURN_IF_ERROR(InsertVersion(transaction, name, key, now));
+        RETURN_IF_ERROR(InsertKey(transaction, name, request.key().owner(),
+                                  FormatLabels(request.key().labels()), key, now));
         v1::CreateKeyResponse response;
         ASSIGN_OR_RETURN(*response.mutable_key(), ReadKey(transaction, name));
         ASSIGN_OR_RETURN(*response.mutable_key_version(), ReadVersion(transaction, name));
@@ -403,7 +277,7 @@ absl::StatusOr<v1::UpdateKeyResponse> KeyStore::UpdateKey(const v1::UpdateKeyReq
     }
   }
   if (owner) RETURN_IF_ERROR(CheckOwner(request.key().owner()));
-  if (labels) RETURN_IF_ERROR(CheckLabels(request.key().labels()));
+  if (labels) RETURN_IF_ERROR(CheckLabels("key.labels", request.key().labels()));
   return Once<v1::UpdateKeyResponse>(
       name.tenant, "UpdateKey", request,
       [&](Transaction& transaction, absl::Time now) -> absl::StatusOr<v1::UpdateKeyResponse> {

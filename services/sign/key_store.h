@@ -17,15 +17,9 @@
 #include "libs/crypto/private_key.h"
 #include "libs/storage/database.h"
 #include "services/sign/names.h"
+#include "services/sign/requests.h"
 
 namespace countersign::sign {
-
-// How long a repeated request id is answered as the first time.
-inline constexpr absl::Duration kRequestIdLifetime = absl::Hours(24);
-
-// SHA-256 that tells requests of `method` apart: repeated ones have the same. `request` is taken
-// without its request id.
-std::string RequestFingerprint(absl::string_view method, const google::protobuf::Message& request);
 
 // Thread-safe. Methods block on the database: call them on an executor. Those that take a request
 // answer, and fail, as the contract says of the method of the same name.
@@ -56,6 +50,14 @@ class KeyStore {
   absl::StatusOr<v1::DestroyKeyVersionResponse> DestroyKeyVersion(
       const v1::DestroyKeyVersionRequest& request);
   absl::StatusOr<v1::GetPublicKeyResponse> GetPublicKey(const v1::GetPublicKeyRequest& request);
+
+  // Makes a key with this private half as version 1, within the caller's transaction: the new
+  // version's name. For keys that come with, or for the sake of, something else that is written
+  // there. AlreadyExists when the tenant has a key of that id; InvalidArgument for an algorithm
+  // that no key is made for.
+  absl::StatusOr<std::string> ImportKey(storage::Transaction& transaction,
+                                        const std::string& tenant, const std::string& key_id,
+                                        const std::string& owner, const crypto::PrivateKey& key);
 
   struct LoadedKey {
     KeyName version;
@@ -99,6 +101,10 @@ class KeyStore {
                                           v1::KeyVersionState state, absl::Time now);
   absl::StatusOr<v1::KeyVersion> Destroy(storage::Transaction& transaction, const KeyName& name,
                                          absl::Time now);
+  // Inserts a key with version 1. AlreadyExists when it is there.
+  absl::Status InsertKey(storage::Transaction& transaction, const KeyName& name,
+                         const std::string& owner, const std::string& labels,
+                         const crypto::PrivateKey& key, absl::Time now);
   // Inserts version `name.version` of a key with the private key sealed.
   absl::Status InsertVersion(storage::Transaction& transaction, const KeyName& name,
                              const crypto::PrivateKey& key, absl::Time now);

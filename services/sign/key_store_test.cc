@@ -488,5 +488,35 @@ TEST_CASE("A request's fingerprint is blind to its id alone") {
   CHECK(RequestFingerprint("RotateKey", a) != RequestFingerprint("RotateKey", b));
 }
 
+TEST_CASE("A key made elsewhere is imported with what else its transaction writes, or not at all") {
+  TestStore keys;
+  const auto key = RequireOk(crypto::PrivateKey::Generate(crypto::Algorithm::kEcdsaP384Sha384));
+  std::string version;
+  const auto import = [&](absl::Status result) {
+    return keys.store->database()->InTransaction([&](storage::Transaction& transaction) {
+      const auto imported =
+          keys.store->ImportKey(transaction, "default", "root", "the authority", key);
+      if (!imported.ok()) return imported.status();
+      version = *imported;
+      return result;
+    });
+  };
+  CHECK_THAT(import(absl::InternalError("not today")), StatusIs(absl::StatusCode::kInternal));
+  CHECK_THAT(keys.store->GetKey(Named<v1::GetKeyRequest>("tenants/default/keys/root")), kNotFound);
+
+  REQUIRE_THAT(import(absl::OkStatus()), IsOk());
+  CHECK(version == "tenants/default/keys/root/versions/1");
+  keys.Reopen();
+  const auto got =
+      RequireOk(keys.store->GetKey(Named<v1::GetKeyRequest>("tenants/default/keys/root")));
+  CHECK(got.key().owner() == "the authority");
+  CHECK(got.key().primary_version() == version);
+  CHECK(got.key().algorithm() == v1::ALGORITHM_ECDSA_P384_SHA384);
+  const auto loaded = RequireOk(keys.store->Load(Parsed(version)));
+  CHECK(loaded.key.public_key() == key.public_key());
+
+  CHECK_THAT(import(absl::OkStatus()), StatusIs(absl::StatusCode::kAlreadyExists));
+}
+
 }  // namespace
 }  // namespace countersign::sign

@@ -10,9 +10,12 @@
 #include "libs/base/file.h"
 #include "libs/base/status_macros.h"
 #include "libs/crypto/aead.h"
+#include "libs/http/router.h"
 #include "libs/runtime/channel.h"
 #include "libs/runtime/metrics.h"
 #include "libs/storage/database.h"
+#include "services/sign/certificates/certificates_setup.h"
+#include "services/sign/certificates/issuance_setup.h"
 #include "services/sign/grpc_ledger_client.h"
 #include "services/sign/key_ring.h"
 #include "services/sign/key_store.h"
@@ -23,8 +26,11 @@ int main(int argc, char** argv) {
   using namespace countersign;  // NOLINT: a wiring diagram
 
   runtime::Main main({.name = "sign",
-                      .description = "Keeps keys, and signs, encrypts and decrypts with them.",
+                      .description =
+                          "Keeps keys, signs, encrypts and decrypts with them, and issues and "
+                          "revokes certificates.",
                       .listen = "127.0.0.1:7101",
+                      .http_listen = "127.0.0.1:7301",
                       .admin_listen = "127.0.0.1:7201"});
   std::string data;
   std::string kek_file;
@@ -41,6 +47,10 @@ int main(int argc, char** argv) {
   main.AddString("--log", &default_log, "the log to append to when a request names none");
   main.AddDuration("--ledger-timeout", &ledger_timeout, "the longest wait for the ledger");
   main.AddClientTls(&peer_tls);
+  sign::CertificateFlags certificate_flags;
+  sign::AddCertificateFlags(&main, &certificate_flags);
+  sign::IssuanceFlags issuance_flags;
+  sign::AddIssuanceFlags(&main, &issuance_flags);
 
   return main.Run(argc, argv, [&](runtime::Server& server) -> absl::Status {
     RETURN_IF_ERROR(base::EnsureDirectory(data, 0700));
@@ -76,6 +86,27 @@ int main(int argc, char** argv) {
     auto* service =
         server.Own(std::make_unique<sign::SignService>(store, keys, signing, server.executor()));
     server.AddService(service, "countersign.sign.v1.SignService");
+
+    ASSIGN_OR_RETURN(const sign::Certificates certificates,
+                     sign::AddCertificates(certificate_flags,
+                                           {.keys = store,
+                                            .key_ring = keys,
+                                            .signing = ledger_client != nullptr ? signing : nullptr,
+                                            .data = data,
+                                            .peer_tls = peer_tls},
+                                           &server));
+
+    // The store has taken the other one over.
+    ASSIGN_OR_RETURN(crypto::Kek account_kek, crypto::Kek::LoadOrCreate(kek_file));
+    http::Router router;
+    RETURN_IF_ERROR(sign::AddIssuance(issuance_flags,
+                                      {.database = store->database(),
+                                       .certificates = certificates.store,
+                                       .issuing = certificates.issuing,
+                                       .kek = std::move(account_kek),
+                                       .peer_tls = peer_tls},
+                                      &server, &router));
+    server.ServeHttp(router.AsHandler());
 
     runtime::Metrics* metrics = server.metrics();
     metrics->AddCounterFunction("countersign_sign_key_cache_hits_total",

@@ -8,8 +8,17 @@ namespace {
 // state: 1 enabled, 2 disabled, 3 destroyed, as in the contract. sealed_key is null once destroyed.
 //
 // Of certificates: status, profile and revocation_reason are the contract's numbers; serial is the
-// big-endian magnitude; host_names are joined by single spaces, lower-case. Only sign writes these
-// tables; ocsp reads authorities, ocsp_signers, ocsp_records and ocsp_head (FORMAT.md).
+// big-endian magnitude; host_names are joined by single spaces, lower-case. Moments are microseconds
+// since 1970. Only sign writes these tables; ocsp reads authorities, ocsp_signers, ocsp_records and
+// ocsp_head (FORMAT.md).
+//
+// Pages of the inventory come in the order of not_after and certificate_id, which is why most of its
+// indexes end so. The status of one that is not revoked has an index of its own, and the revoked ones
+// another, so that the many do not hide the few.
+//
+// Of issuances: state is the contract's number; due_time is when it may be tried, and while it runs
+// the end of its claim's lease. request is empty for one of a renewal: it is made from the certificate
+// that it replaces. The row of issuance_queue is what those lock who count what waits.
 constexpr storage::Migration kMigrations[] = {
     {1, "keys, versions, requests", R"sql(
 CREATE TABLE keys (
@@ -106,12 +115,15 @@ CREATE TABLE certificates (
   PRIMARY KEY (tenant, certificate_id)
 );
 CREATE INDEX certificates_by_expiry ON certificates (tenant, not_after, certificate_id);
-CREATE INDEX certificates_by_expiry_and_status ON certificates (tenant, status, not_after);
+CREATE INDEX certificates_by_status ON certificates (tenant, status, not_after, certificate_id) WHERE status <> 2;
+CREATE INDEX certificates_revoked_by_expiry ON certificates (tenant, not_after, certificate_id) WHERE status = 2;
 CREATE INDEX certificates_by_fingerprint ON certificates (fingerprint_sha256);
 CREATE INDEX certificates_by_key ON certificates (key_sha256);
-CREATE INDEX certificates_by_owner ON certificates (tenant, owner_team, environment, not_after);
-CREATE INDEX certificates_by_environment ON certificates (tenant, environment, not_after);
-CREATE INDEX certificates_revoked ON certificates (authority_id, crl_shard) WHERE revocation_time IS NOT NULL;
+CREATE INDEX certificates_by_owner ON certificates (tenant, owner_team, not_after, certificate_id, environment);
+CREATE INDEX certificates_by_environment ON certificates (tenant, environment, not_after, certificate_id);
+CREATE INDEX certificates_by_authority ON certificates (authority_id, not_after, certificate_id);
+CREATE INDEX certificates_of_others_by_serial ON certificates (tenant, serial) WHERE authority_id IS NULL;
+CREATE INDEX certificates_revoked_by_shard ON certificates (authority_id, crl_shard) WHERE revocation_time IS NOT NULL;
 CREATE TABLE ocsp_head (
   id BIGINT PRIMARY KEY CHECK (id = 1),
   change_number BIGINT NOT NULL
@@ -146,6 +158,7 @@ CREATE TABLE certificate_host_names (
 )sql",
      R"sql(
 CREATE INDEX certificates_by_host_name ON certificates USING GIN (string_to_array(host_names, ' '));
+ALTER TABLE certificates SET (toast_tuple_target = 8160);
 )sql"},
     {3, "issuance queue, renewals, upstream authorities", R"sql(
 CREATE TABLE issuances (
@@ -159,6 +172,9 @@ CREATE TABLE issuances (
   upstream TEXT NOT NULL,
   renewal TEXT NOT NULL,
   replaces TEXT NOT NULL,
+  owner_team TEXT NOT NULL,
+  environment TEXT NOT NULL,
+  labels TEXT NOT NULL,
   request BYTEA NOT NULL,
   progress BYTEA NOT NULL,
   certificate TEXT NOT NULL,
@@ -167,19 +183,31 @@ CREATE TABLE issuances (
   update_time BIGINT NOT NULL,
   PRIMARY KEY (tenant, issuance_id)
 );
-CREATE INDEX issuances_due ON issuances (due_time) WHERE state IN (1, 3);
+CREATE INDEX issuances_waiting ON issuances (renewal, tenant, due_time) WHERE state IN (1, 3);
 CREATE INDEX issuances_running ON issuances (due_time) WHERE state = 2;
-CREATE INDEX issuances_by_renewal ON issuances (tenant, renewal, state);
+CREATE INDEX issuances_by_renewal ON issuances (tenant, renewal, state, create_time, issuance_id);
 CREATE INDEX issuances_by_time ON issuances (tenant, create_time, issuance_id);
+CREATE TABLE issuance_queue (
+  id BIGINT PRIMARY KEY CHECK (id = 1)
+);
+INSERT INTO issuance_queue VALUES (1);
 CREATE TABLE renewals (
   tenant TEXT NOT NULL,
   renewal_id TEXT NOT NULL,
+  request BYTEA NOT NULL,
+  upstream TEXT NOT NULL,
   concurrency BIGINT NOT NULL,
+  started BIGINT NOT NULL,
   total BIGINT NOT NULL,
+  succeeded BIGINT NOT NULL,
+  failed BIGINT NOT NULL,
+  claim TEXT NOT NULL,
+  lease_time BIGINT NOT NULL,
   create_time BIGINT NOT NULL,
   end_time BIGINT,
   PRIMARY KEY (tenant, renewal_id)
 );
+CREATE INDEX renewals_active ON renewals (create_time) WHERE end_time IS NULL;
 CREATE TABLE upstreams (
   tenant TEXT NOT NULL,
   upstream_id TEXT NOT NULL,
@@ -188,6 +216,12 @@ CREATE TABLE upstreams (
   create_time BIGINT NOT NULL,
   PRIMARY KEY (tenant, upstream_id)
 );
+CREATE TABLE acme_challenges (
+  token TEXT PRIMARY KEY,
+  key_authorization TEXT NOT NULL,
+  expire_time BIGINT NOT NULL
+);
+CREATE INDEX acme_challenges_by_time ON acme_challenges (expire_time);
 )sql"},
 };
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -19,6 +20,8 @@
 #include "libs/storage/database.h"
 
 namespace countersign::sign {
+
+class CertificateMetrics;
 
 // A certificate on its way into the inventory.
 struct NewCertificate {
@@ -35,29 +38,33 @@ struct NewCertificate {
   std::string csr;
   std::string replaces;     // certificate id that becomes REPLACED; empty for none
   std::string ocsp_record;  // packed (libs/pki/ocsp_record.h); empty for authority_id 0
-  // When not empty: kept with the answer in table `requests`, in the same transaction, so that a repeated
-  // request answers the same. Answered then is what was kept first.
+  // When not empty: kept with the answer in table `requests`, in the same transaction, so that a
+  // repeated request answers the same. Answered then is what was kept first.
   std::string request_id;
   std::string request_fingerprint;
 };
 
-// Thread-safe. Inserts are gathered: those that wait at the same time share one transaction, which takes the
-// row of ocsp_head, numbers the changes, and inserts in bulk.
+// Thread-safe. Inserts are gathered: those that wait at the same time share one transaction, which
+// takes the row of ocsp_head, numbers the changes, and inserts in bulk.
 class CertificateStore {
  public:
   struct Options {
     storage::Database* database;
     const base::Clock* clock = base::Clock::System();
-    // Told after each commit that changed ocsp_records, with the last change's number; must not block.
+    // Told after each commit that changed ocsp_records, with the last change's number; must not
+    // block.
     std::function<void(int64_t change_number)> on_change;
+    // How long its statements take; null for none.
+    CertificateMetrics* metrics = nullptr;
   };
 
   explicit CertificateStore(Options options);
   // Waits for what is under way.
   ~CertificateStore();
 
-  // AlreadyExists with reason REQUEST_ID_REUSED when the request id was used for another request; else
-  // what the database answered. `done` is called once, from any thread, when the certificate is durable.
+  // AlreadyExists with reason REQUEST_ID_REUSED when the request id was used for another request;
+  // else what the database answered. `done` is called once, from any thread, when the certificate
+  // is durable.
   using InsertDone = std::function<void(absl::StatusOr<v1::Certificate>)>;
   void Insert(NewCertificate certificate, InsertDone done);
   // The same, waited for.
@@ -68,6 +75,17 @@ class CertificateStore {
   absl::StatusOr<v1::ListCertificatesResponse> List(const v1::ListCertificatesRequest& request);
   absl::StatusOr<v1::BulkUpdateCertificatesResponse> BulkUpdate(
       const v1::BulkUpdateCertificatesRequest& request);
+
+  // Takes certificates of others in (authority_id 0), durably. Answers with those in the inventory,
+  // in order: one that is there, issued here or imported, stays as it is.
+  absl::StatusOr<std::vector<v1::Certificate>> Import(
+      absl::Span<const NewCertificate> certificates);
+
+  // What was answered for a request id of the tenant, if it is kept: see NewCertificate. Errors as
+  // Insert.
+  absl::StatusOr<std::optional<v1::Certificate>> Recall(const std::string& tenant,
+                                                        const std::string& request_id,
+                                                        const std::string& request_fingerprint);
 
   // The certification request that a certificate was issued for; empty when none was kept.
   absl::StatusOr<std::string> GetCsr(const std::string& name);
