@@ -40,20 +40,22 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Create(GatewayOptions options)
       case Backend::kVerify:
         return options.verify;
       case Backend::kLedger:
+        return options.ledger;
+      case Backend::kOcsp:
         break;
     }
-    return options.ledger;
+    return options.ocsp;
   };
   http::Router router;
   for (const RpcRoute& route : RpcRoutes()) {
-    const auto channel = channel_of(route.backend);
+    const auto channel = channel_of(BackendOf(route.service));
     if (channel == nullptr) continue;
     ASSIGN_OR_RETURN(http::Handler handler, MakeRpcHandler(route, channel, options.call_timeout));
     RETURN_IF_ERROR(
         router.Add(route.method, absl::StrCat(kRoot, route.pattern), std::move(handler)));
   }
   std::vector<HealthTarget> targets;
-  for (Backend backend : {Backend::kSign, Backend::kVerify, Backend::kLedger}) {
+  for (Backend backend : {Backend::kSign, Backend::kVerify, Backend::kLedger, Backend::kOcsp}) {
     const auto channel = channel_of(backend);
     if (channel != nullptr) targets.push_back({std::string(BackendName(backend)), channel});
   }
@@ -62,6 +64,14 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Create(GatewayOptions options)
   if (!options.ledger_http.empty()) {
     RETURN_IF_ERROR(
         AddLedgerRoutes(options.ledger_http, &gateway->client_, options.call_timeout, &router));
+  }
+  if (!options.ocsp_http.empty()) {
+    RETURN_IF_ERROR(
+        AddOcspRoutes(options.ocsp_http, &gateway->client_, options.call_timeout, &router));
+  }
+  if (!options.sign_http.empty()) {
+    RETURN_IF_ERROR(
+        AddAcmeRoutes(options.sign_http, &gateway->client_, options.call_timeout, &router));
   }
   RETURN_IF_ERROR(
       AddWitnessRoutes(options.witnesses, &gateway->client_, options.call_timeout, &router));

@@ -28,8 +28,12 @@ struct GatewayOptions {
   std::shared_ptr<grpc::Channel> sign;
   std::shared_ptr<grpc::Channel> verify;
   std::shared_ptr<grpc::Channel> ledger;
-  // Where the ledger serves its tiles; empty for none.
+  std::shared_ptr<grpc::Channel> ocsp;
+  // Where the ledger serves its tiles, ocsp its responses, sign its CRLs and certificates; empty
+  // for none.
   std::string ledger_http;
+  std::string ocsp_http;
+  std::string sign_http;
   std::vector<NamedUrl> witnesses;
   // The longest that a backend may take.
   absl::Duration call_timeout = absl::Seconds(25);

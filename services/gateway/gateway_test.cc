@@ -384,6 +384,55 @@ TEST_CASE("Tiles and checkpoints pass as bytes with the ledger's cache fields") 
   CHECK(door.Ask("POST", "/checkpoint", "x").status == 405);
 }
 
+TEST_CASE("OCSP passes byte for byte, whatever of base64 a client encodes") {
+  auto ocsp =
+      RequireOk(http::Server::Listen({}, [](http::Request request, http::Responder respond) {
+        http::Response response = http::MakeResponse(
+            200, "application/ocsp-response",
+            absl::StrCat(request.method, " ", request.target, " ",
+                         request.headers.Get("Content-Type"), " ", request.body));
+        http::SetMaxAge(absl::Hours(1), &response);
+        respond(std::move(response));
+      }));
+  GatewayOptions options;
+  options.ocsp_http = absl::StrCat("http://", ocsp->address());
+  Door door(options);
+  for (const char* path : {"/ocsp/MEIw+QDA/", "/ocsp//MEIwQDA%2B%2f%3D=", "/ocsp/a//b///c",
+                           "/ocsp/a%2Fb%2F%2Fc", "/ocsp/", "/ocsp", "/ocsp/!", "/ocsp/a?b=c%20"}) {
+    CAPTURE(path);
+    const auto answer = door.Get(path);
+    CHECK(answer.status == 200);
+    CHECK(*answer.body == absl::StrCat("GET ", path, "  "));
+    CHECK(answer.headers.Get("Content-Type") == "application/ocsp-response");
+    CHECK(answer.headers.Get("Cache-Control") == "public, max-age=3600");
+  }
+  const http::Headers type = {{"Content-Type", "application/ocsp-request"}};
+  const std::string der("0\x03\x00\xff", 4);
+  CHECK(*door.Ask("POST", "/ocsp", der, type).body == "POST /ocsp application/ocsp-request " + der);
+  CHECK(door.Get("/ocsp/../secret").status == 404);
+  CHECK(door.Ask("PUT", "/ocsp", der, type).status == 405);
+}
+
+TEST_CASE("CRLs and issuers' certificates are the ocsp service's, ACME challenges sign's") {
+  auto ocsp = ServeRaw("ocsp");
+  auto sign = ServeRaw("sign");
+  GatewayOptions options;
+  options.ocsp_http = absl::StrCat("http://", ocsp->address());
+  options.sign_http = absl::StrCat("http://", sign->address());
+  Door door(options);
+  for (const char* path : {"/crl/default/my-ca/0.crl", "/issuer/default/my-ca.der"}) {
+    CHECK(*door.Get(path).body == absl::StrCat("ocsp GET ", path, "  "));
+  }
+  const std::string challenge =
+      "/.well-known/acme-challenge/evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr_oA";
+  CHECK(*door.Get(challenge).body == absl::StrCat("sign GET ", challenge, "  "));
+  for (const char* bad : {"/crl/../x", "/crl/%2e%2e/x", "/crl/", "/issuer", "/.well-known/other",
+                          "/.well-known/acme-challenge/", "/.well-known/acme-challenge/a/b"}) {
+    CAPTURE(bad);
+    CHECK(door.Get(bad).status == 404);
+  }
+}
+
 TEST_CASE("Witnesses are reached by name and by number, with their own statuses") {
   auto one = ServeRaw("one");
   auto two = ServeRaw("two");
@@ -434,6 +483,9 @@ TEST_CASE("Witness flags and base URLs are checked") {
   CHECK_THAT(Gateway::Create(options),
              StatusIs(absl::StatusCode::kInvalidArgument, "two witnesses"));
   options.witnesses.clear();
+  options.ocsp_http = "https://127.0.0.1";
+  CHECK_THAT(Gateway::Create(options), StatusIs(absl::StatusCode::kInvalidArgument, "http://"));
+  options.ocsp_http.clear();
   options.ledger_http = "127.0.0.1:7303";
   CHECK_THAT(Gateway::Create(options), StatusIs(absl::StatusCode::kInvalidArgument, "http://"));
 }

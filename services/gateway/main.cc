@@ -32,15 +32,23 @@ int main(int argc, char** argv) {
   std::string sign = "127.0.0.1:7101";
   std::string verify = "127.0.0.1:7102";
   std::string ledger = "127.0.0.1:7103";
+  std::string ocsp = "127.0.0.1:7107";
   std::vector<std::string> witnesses;
   countersign::runtime::ClientTls tls;
   GatewayOptions options;
   options.ledger_http = "http://127.0.0.1:7303";
+  options.ocsp_http = "http://127.0.0.1:7307";
+  options.sign_http = "http://127.0.0.1:7301";
   main.AddString("--sign", &sign, "address of the sign service; empty for none");
   main.AddString("--verify", &verify, "address of the verify service; empty for none");
   main.AddString("--ledger", &ledger, "address of the ledger; empty for none");
+  main.AddString("--ocsp", &ocsp, "address of the ocsp service; empty for none");
   main.AddString("--ledger-http", &options.ledger_http,
                  "URL below which the ledger serves /checkpoint and /tile; empty for none");
+  main.AddString("--ocsp-http", &options.ocsp_http,
+                 "URL below which ocsp serves /ocsp, /crl and /issuer; empty for none");
+  main.AddString("--sign-http", &options.sign_http,
+                 "URL below which sign answers ACME challenges; empty for none");
   main.AddStringList("--witness-http", &witnesses,
                      "NAME=URL of a witness to pass requests on to; repeatable");
   main.AddDuration("--call-timeout", &options.call_timeout, "the longest a backend may take");
@@ -49,6 +57,7 @@ int main(int argc, char** argv) {
     RETURN_IF_ERROR(Connect(sign, tls, &options.sign));
     RETURN_IF_ERROR(Connect(verify, tls, &options.verify));
     RETURN_IF_ERROR(Connect(ledger, tls, &options.ledger));
+    RETURN_IF_ERROR(Connect(ocsp, tls, &options.ocsp));
     for (const std::string& text : witnesses) {
       ASSIGN_OR_RETURN(auto witness, countersign::gateway::ParseNamedUrl(text));
       options.witnesses.push_back(std::move(witness));

@@ -17,9 +17,9 @@ std::string Binary() { return Runfile("services/gateway/countersign-gateway"); }
 
 TEST_CASE("The binary serves HTTP, says which backends are missing, and stops on SIGTERM") {
   auto gateway = ChildProcess::StartService(
-      Binary(),
-      {"--http-listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--sign=127.0.0.1:1", "--verify",
-       "", "--ledger", "", "--ledger-http", "", "--witness-http=w=http://127.0.0.1:1"});
+      Binary(), {"--http-listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--sign=127.0.0.1:1",
+                 "--verify", "", "--ledger", "", "--ledger-http", "", "--ocsp", "", "--ocsp-http",
+                 "", "--sign-http", "", "--witness-http=w=http://127.0.0.1:1"});
   http::Client client;
   const auto health = RequireOk(client.Get(
       absl::StrCat("http://", gateway->http_address(), "/api/v1/health"), absl::Seconds(30)));

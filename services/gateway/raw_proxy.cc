@@ -86,9 +86,26 @@ bool IsLogPath(absl::string_view path) {
   });
 }
 
+// Names of tenants, authorities and files, and base64url tokens.
+bool IsPlainPath(absl::string_view path) {
+  return !absl::StrContains(path, "..") && std::all_of(path.begin(), path.end(), [](char c) {
+    return absl::ascii_isalnum(c) || c == '/' || c == '.' || c == '-' || c == '_';
+  });
+}
+
 void NotFound(const http::Request& request, const http::Responder& respond) {
   respond(ToProblem(absl::NotFoundError(absl::StrCat("there is nothing at ", request.path())),
                     request.headers.Get(kRequestIdField)));
+}
+
+absl::Status AddFileRoute(absl::string_view pattern, const std::string& base, http::Client* client,
+                          absl::Duration timeout, http::Router* router) {
+  return router->Add(
+      "GET", pattern, [base, client, timeout](http::Request request, http::Responder respond) {
+        if (!IsPlainPath(request.path())) return NotFound(request, respond);
+        const std::string url = absl::StrCat(base, request.path());
+        Forward(std::move(request), url, /*idempotent=*/true, client, timeout, std::move(respond));
+      });
 }
 
 absl::StatusOr<std::string> CheckBase(absl::string_view url) {
@@ -132,6 +149,29 @@ absl::Status AddLedgerRoutes(const std::string& ledger_url, http::Client* client
     RETURN_IF_ERROR(router->Add("GET", absl::StrCat(log, "/tile/{tile...}"), forward));
   }
   return absl::OkStatus();
+}
+
+absl::Status AddOcspRoutes(const std::string& ocsp_url, http::Client* client,
+                           absl::Duration timeout, http::Router* router) {
+  ASSIGN_OR_RETURN(const std::string base, CheckBase(ocsp_url));
+  const auto forward = [base, client, timeout](http::Request request, http::Responder respond) {
+    // No base64 has dots; whatever else is no request is the responder's to answer.
+    if (absl::StrContains(request.target, "..")) return NotFound(request, respond);
+    const std::string url = absl::StrCat(base, request.target);
+    Forward(std::move(request), url, /*idempotent=*/true, client, timeout, std::move(respond));
+  };
+  for (const char* pattern : {"/ocsp", "/ocsp/", "/ocsp/{request...}"}) {
+    RETURN_IF_ERROR(router->Add("POST", pattern, forward));
+    RETURN_IF_ERROR(router->Add("GET", pattern, forward));
+  }
+  RETURN_IF_ERROR(AddFileRoute("/crl/{file...}", base, client, timeout, router));
+  return AddFileRoute("/issuer/{file...}", base, client, timeout, router);
+}
+
+absl::Status AddAcmeRoutes(const std::string& sign_url, http::Client* client,
+                           absl::Duration timeout, http::Router* router) {
+  ASSIGN_OR_RETURN(const std::string base, CheckBase(sign_url));
+  return AddFileRoute("/.well-known/acme-challenge/{token}", base, client, timeout, router);
 }
 
 absl::Status AddWitnessRoutes(const std::vector<NamedUrl>& witnesses, http::Client* client,

@@ -1,4 +1,4 @@
-// Public protocols passed through as bytes: C2SP tlog-tiles and tlog-witness.
+// Public protocols passed through as bytes: C2SP tlog-tiles and tlog-witness, OCSP, CRLs.
 #ifndef COUNTERSIGN_SERVICES_GATEWAY_RAW_PROXY_H_
 #define COUNTERSIGN_SERVICES_GATEWAY_RAW_PROXY_H_
 
@@ -26,6 +26,17 @@ absl::StatusOr<NamedUrl> ParseNamedUrl(absl::string_view text);
 // are the ledger's own. `client` outlives the router's handlers.
 absl::Status AddLedgerRoutes(const std::string& ledger_url, http::Client* client,
                              absl::Duration timeout, http::Router* router);
+
+// Adds POST /ocsp and GET /ocsp/… (RFC 6960 appendix A.1), GET /crl/… and GET /issuer/… of the ocsp
+// service at `ocsp_url`. The target of an OCSP request goes on byte for byte: base64 has '/', '//'
+// and '+', and clients differ in what they encode.
+absl::Status AddOcspRoutes(const std::string& ocsp_url, http::Client* client,
+                           absl::Duration timeout, http::Router* router);
+
+// Adds GET /.well-known/acme-challenge/{token} (RFC 8555 section 8.3) of the sign service at
+// `sign_url`.
+absl::Status AddAcmeRoutes(const std::string& sign_url, http::Client* client,
+                           absl::Duration timeout, http::Router* router);
 
 // Adds POST /witness/{witness}/add-checkpoint and GET /witness/{witness}/{hash}/checkpoint, where
 // {witness} is a name or its number, counted from 1.

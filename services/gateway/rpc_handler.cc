@@ -122,7 +122,7 @@ absl::StatusOr<http::Handler> MakeRpcHandler(const RpcRoute& route,
   ASSIGN_OR_RETURN(Transcoder transcoder_value, Transcoder::Create(route));
   const auto transcoder = std::make_shared<const Transcoder>(std::move(transcoder_value));
   return http::Handler([transcoder, channel, timeout,
-                        backend = std::string(BackendName(route.backend))](
+                        backend = std::string(BackendName(BackendOf(route.service)))](
                            http::Request request, http::Responder respond) {
     std::string request_id(request.headers.Get(kRequestIdField));
     const auto fail = [&](const absl::Status& status) { respond(ToProblem(status, request_id)); };

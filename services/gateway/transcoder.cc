@@ -2,7 +2,9 @@
 
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
+#include <google/protobuf/timestamp.pb.h>
 #include <google/protobuf/util/json_util.h>
+#include <google/protobuf/util/time_util.h>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/cord.h"
@@ -180,8 +182,22 @@ absl::Status SetFromText(const FieldDescriptor* field, const std::string& text,
       return absl::OkStatus();
     case FieldDescriptor::CPPTYPE_ENUM: {
       const auto* const value = field->enum_type()->FindValueByName(text);
-      if (repeated || value == nullptr) return Violation(name, "is not a value of its type");
-      reflection.SetEnum(message, field, value);
+      if (value == nullptr) return Violation(name, "is not a value of its type");
+      if (repeated) {
+        reflection.AddEnum(message, field, value);
+      } else {
+        reflection.SetEnum(message, field, value);
+      }
+      return absl::OkStatus();
+    }
+    case FieldDescriptor::CPPTYPE_MESSAGE: {
+      auto* const time =
+          repeated ? nullptr
+                   : dynamic_cast<protobuf::Timestamp*>(reflection.MutableMessage(message, field));
+      if (time == nullptr) return Violation(name, "cannot be given in a query");
+      if (!protobuf::util::TimeUtil::FromString(text, time)) {
+        return Violation(name, "is not a time such as 2026-12-31T23:59:59Z");
+      }
       return absl::OkStatus();
     }
     default:
@@ -202,7 +218,7 @@ bool IsUnsupportedMediaType(const absl::Status& status) {
 }
 
 absl::StatusOr<Transcoder> Transcoder::Create(const RpcRoute& route) {
-  const auto* const method = FindMethod(route.backend, route.rpc);
+  const auto* const method = FindMethod(route.service, route.rpc);
   const auto fail = [&](absl::string_view why) {
     return absl::InvalidArgumentError(
         absl::StrCat("route ", route.method, " ", route.pattern, " ", why));
@@ -250,10 +266,23 @@ absl::Status Transcoder::Bind(const http::Request& request, protobuf::Message* m
 absl::Status Transcoder::ReadQuery(const http::Request& request, protobuf::Message* message) const {
   ASSIGN_OR_RETURN(const http::QueryParams query, http::ParseQuery(request.query()));
   for (const auto& [name, text] : query) {
-    const FieldDescriptor* field = message->GetDescriptor()->FindFieldByCamelcaseName(name);
-    if (field == nullptr) field = message->GetDescriptor()->FindFieldByName(name);
-    if (!query_ || field == nullptr) return Violation(name, "does not exist in this query");
-    RETURN_IF_ERROR(SetFromText(field, text, message));
+    const auto unknown = [&name = name] { return Violation(name, "does not exist in this query"); };
+    if (!query_) return unknown();
+    protobuf::Message* holder = message;
+    const FieldDescriptor* field = nullptr;
+    for (const absl::string_view part : absl::StrSplit(name, '.')) {
+      if (field != nullptr) {
+        if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE || field->is_repeated()) {
+          return unknown();
+        }
+        holder = holder->GetReflection()->MutableMessage(holder, field);
+      }
+      const protobuf::Descriptor* const type = holder->GetDescriptor();
+      field = type->FindFieldByCamelcaseName(std::string(part));
+      if (field == nullptr) field = type->FindFieldByName(std::string(part));
+      if (field == nullptr) return unknown();
+    }
+    RETURN_IF_ERROR(SetFromText(field, text, holder));
   }
   return absl::OkStatus();
 }
@@ -261,15 +290,30 @@ absl::Status Transcoder::ReadQuery(const http::Request& request, protobuf::Messa
 namespace {
 
 // Channels try an UNAVAILABLE call again: a write that names no request id (AIP-155) gets one, so
-// that it happens once. Calls that sign are left alone: signing twice does no harm, remembering
-// costs.
-void GiveRequestId(protobuf::Message* message) {
+// that it happens once; so does each request within a request. Calls that sign what they are given
+// are left alone: signing twice does no harm, remembering costs.
+void GiveRequestIds(protobuf::Message* message) {
   const protobuf::Descriptor* type = message->GetDescriptor();
-  const protobuf::FieldDescriptor* field = type->FindFieldByName("request_id");
-  if (field == nullptr || type->FindFieldByName("ledger") != nullptr) return;
   const protobuf::Reflection* reflection = message->GetReflection();
-  if (!reflection->GetString(*message, field).empty()) return;
-  reflection->SetString(message, field, runtime::NewRequestId());
+  const FieldDescriptor* id = type->FindFieldByName("request_id");
+  const bool signs =
+      type->FindFieldByName("ledger") != nullptr && type->FindFieldByName("csr") == nullptr;
+  if (id != nullptr && !signs && reflection->GetString(*message, id).empty()) {
+    reflection->SetString(message, id, runtime::NewRequestId());
+  }
+  for (const char* name : {"request", "requests"}) {
+    const FieldDescriptor* inner = type->FindFieldByName(name);
+    if (inner == nullptr || inner->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) continue;
+    if (!inner->is_repeated()) {
+      if (reflection->HasField(*message, inner)) {
+        GiveRequestIds(reflection->MutableMessage(message, inner));
+      }
+      continue;
+    }
+    for (int i = 0; i < reflection->FieldSize(*message, inner); ++i) {
+      GiveRequestIds(reflection->MutableRepeatedMessage(message, inner, i));
+    }
+  }
 }
 
 }  // namespace
@@ -290,7 +334,7 @@ absl::StatusOr<std::string> Transcoder::ToRpc(const http::Request& request) cons
   }
   RETURN_IF_ERROR(ReadQuery(request, message.get()));
   RETURN_IF_ERROR(Bind(request, message.get()));
-  GiveRequestId(message.get());
+  GiveRequestIds(message.get());
   return message->SerializeAsString();
 }
 

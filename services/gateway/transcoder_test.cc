@@ -3,6 +3,9 @@
 #include <nlohmann/json.hpp>
 
 #include "countersign/ledger/v1/ledger.pb.h"
+#include "countersign/sign/v1/authority_service.pb.h"
+#include "countersign/sign/v1/certificate_service.pb.h"
+#include "countersign/sign/v1/issuance_service.pb.h"
 #include "countersign/sign/v1/sign.pb.h"
 #include "countersign/verify/v1/verify.pb.h"
 #include "libs/http/message.h"
@@ -31,7 +34,8 @@ http::Request Ask(const std::string& target, std::string body = "") {
   request.target = target;
   request.headers.Add("Content-Type", "application/json; charset=utf-8");
   request.body = std::move(body);
-  request.params = {{"tenant", "t"}, {"key", "k"}, {"version", "3"}, {"log", "l"}, {"index", "7"}};
+  request.params = {{"tenant", "t"}, {"key", "k"},   {"version", "3"},
+                    {"log", "l"},    {"index", "7"}, {"authority", "ca"}};
   return request;
 }
 
@@ -60,11 +64,11 @@ TEST_CASE("Every route of the table names an RPC and a field that exist") {
 }
 
 TEST_CASE("A route that names what does not exist, or a stream, is refused") {
-  for (const RpcRoute& bad : {RpcRoute{Backend::kSign, "POST", "/x", "NoSuchMethod", "", ""},
-                              RpcRoute{Backend::kSign, "POST", "/x", "StreamSign", "", ""},
-                              RpcRoute{Backend::kSign, "POST", "/x", "Sign", "nope", "x"},
-                              RpcRoute{Backend::kSign, "POST", "/x", "Sign", "name.deeper", "x"},
-                              RpcRoute{Backend::kSign, "POST", "/x", "Sign", "ledger", "x"}}) {
+  for (const RpcRoute& bad : {RpcRoute{Service::kSign, "POST", "/x", "NoSuchMethod", "", ""},
+                              RpcRoute{Service::kSign, "POST", "/x", "StreamSign", "", ""},
+                              RpcRoute{Service::kSign, "POST", "/x", "Sign", "nope", "x"},
+                              RpcRoute{Service::kSign, "POST", "/x", "Sign", "name.deeper", "x"},
+                              RpcRoute{Service::kSign, "POST", "/x", "Sign", "ledger", "x"}}) {
     CHECK_THAT(Transcoder::Create(bad), StatusIs(absl::StatusCode::kInvalidArgument));
   }
 }
@@ -119,6 +123,42 @@ TEST_CASE("A query fills numbers, text, bytes, truth values and enumerations") {
             .unpublished());
 }
 
+TEST_CASE("Each request of a batch, and one that is queued, gets an id of its own") {
+  namespace sign = countersign::sign::v1;
+  const auto batch = Parse<sign::BatchIssueCertificatesRequest>(
+      For("POST", "BatchIssueCertificates")
+          .ToRpc(Ask("/", R"({"requests":[{"csr":"AA=="},{"requestId":"mine"}]})")));
+  CHECK(batch.parent() == "tenants/t/authorities/ca");
+  CHECK(batch.requests(0).request_id().size() == 36);
+  CHECK(batch.requests(1).request_id() == "mine");
+  const auto one = Parse<sign::IssueCertificateRequest>(
+      For("POST", "IssueCertificate").ToRpc(Ask("/", R"({"csr":"AA=="})")));
+  CHECK(one.request_id().size() == 36);
+  const auto queued = Parse<sign::EnqueueIssuanceRequest>(
+      For("POST", "EnqueueIssuance").ToRpc(Ask("/", R"({"request":{"csr":"AA=="}})")));
+  CHECK(queued.request().request_id().size() == 36);
+  const auto many = Parse<sign::BatchEnqueueIssuancesRequest>(
+      For("POST", "BatchEnqueueIssuances").ToRpc(Ask("/", R"({"requests":[{"request":{}},{}]})")));
+  CHECK(many.requests(0).request().request_id().size() == 36);
+  CHECK_FALSE(many.requests(1).has_request());
+}
+
+TEST_CASE("A query leads into messages, repeats enumerations and tells times") {
+  const auto list = Parse<sign::v1::ListCertificatesRequest>(
+      For("GET", "ListCertificates")
+          .ToRpc(Ask("/?filter.ownerTeam=ops&filter.host_name=*.example.com"
+                     "&filter.statuses=CERTIFICATE_STATUS_ACTIVE"
+                     "&filter.statuses=CERTIFICATE_STATUS_ON_HOLD"
+                     "&filter.expiresBefore=2027-01-01T00:00:00Z&pageSize=5")));
+  CHECK(list.parent() == "tenants/t");
+  CHECK(list.filter().owner_team() == "ops");
+  CHECK(list.filter().host_name() == "*.example.com");
+  CHECK(list.filter().statuses_size() == 2);
+  CHECK(list.filter().expires_before().seconds() == 1798761600);
+  CHECK(list.page_size() == 5);
+  CHECK(Parse<sign::v1::GetCrlRequest>(For("GET", "GetCrl").ToRpc(Ask("/?shard=3"))).shard() == 3);
+}
+
 TEST_CASE("A query that does not fit is refused by the field's name") {
   const auto [rpc, query, field] = GENERATE(table<std::string, std::string, std::string>({
       {"ListEntries", "nope=1", "nope"},
@@ -130,6 +170,12 @@ TEST_CASE("A query that does not fit is refused by the field's name") {
       {"GetInclusionProof", "index=1&leafHash=AA==", "leafHash"},
       {"GetCheckpoint", "unpublished=1", "unpublished"},
       {"GetLog", "name=tenants/other/logs/l", "name"},
+      {"ListCertificates", "filter=x", "filter"},
+      {"ListCertificates", "filter.nope=1", "filter.nope"},
+      {"ListCertificates", "filter.ownerTeam.x=1", "filter.ownerTeam.x"},
+      {"ListCertificates", "filter.=1", "filter."},
+      {"ListCertificates", "filter.expiresBefore=tomorrow", "expiresBefore"},
+      {"ListCertificates", "filter.statuses=ACTIVE", "statuses"},
   }));
   CAPTURE(rpc, query);
   CHECK(ViolationOf(For("GET", rpc).ToRpc(Ask("/?" + query)).status()).first == field);
