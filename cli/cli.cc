@@ -19,8 +19,9 @@ void AddGlobalOptions(CLI::App& app, Context& context) {
   app.add_option("--tenant", context.tenant, "Tenant of short resource names")
       ->envname("COUNTERSIGN_TENANT")
       ->capture_default_str();
-  app.add_option("--endpoint", context.endpoint_settings,
-                 "Where a service is: sign=HOST:PORT, ledger=…, verify=…, witness=… (repeatable)")
+  app.add_option(
+         "--endpoint", context.endpoint_settings,
+         "Where a service is: sign=HOST:PORT, ledger=…, verify=…, witness=…, ocsp=… (repeatable)")
       ->type_name("SERVICE=HOST:PORT")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
@@ -51,8 +52,10 @@ void AddVersionCommand(CLI::App& app, Context& context) {
 int RunCli(const std::vector<std::string>& arguments, Output output) {
   Context context(output);
   context.data = DefaultDataFolder();
-  CLI::App app("Sign files, log the signatures, have them witnessed, and verify all of it offline.",
-               "countersign");
+  CLI::App app(
+      "Sign files, log the signatures, have them witnessed, and verify all of it offline; issue "
+      "certificates and answer for them.",
+      "countersign");
   app.require_subcommand(1);
   app.fallthrough();
   AddGlobalOptions(app, context);
@@ -63,6 +66,11 @@ int RunCli(const std::vector<std::string>& arguments, Output output) {
   AddLedgerCommands(app, context);
   AddLogsCommands(app, context);
   AddWitnessCommands(app, context);
+  AddCaCommands(app, context);
+  AddCertCommands(app, context);
+  AddOcspCommands(app, context);
+  AddQueueCommands(app, context);
+  AddUpstreamCommands(app, context);
   AddTrustCommands(app, context);
   AddBundleCommands(app, context);
   AddCompletionCommand(app, context);

@@ -22,6 +22,8 @@ offered() {
 
 [ "$(offered countersign keys cr)" = create ] || fail "keys cr"
 [ "$(offered countersign ledger proof con)" = consistency ] || fail "ledger proof con"
+[ "$(offered countersign cert re)" = "release renew revoke" ] || fail "cert re"
+[ "$(offered countersign ocsp status --iss)" = --issuer ] || fail "ocsp status --iss"
 [ "$(offered countersign keys create --algo)" = --algorithm ] || fail "keys create --algo"
 [ "$(offered countersign sign --led)" = --ledger ] || fail "sign --led"
 [ "$(offered countersign keys create name --endp)" = --endpoint ] || fail "global options"

@@ -37,6 +37,10 @@ absl::Status Context::Call(absl::string_view service, const std::string& address
                      "; start one with `countersign up`, or name another with --endpoint ", service,
                      "=HOST:PORT"));
   }
+  if (absl::IsUnimplemented(status) && !runtime::ReasonOf(status).has_value()) {
+    return absl::UnimplementedError(absl::StrCat("the ", service, " service at ", address,
+                                                 " does not offer this; it needs a newer one"));
+  }
   return status;
 }
 

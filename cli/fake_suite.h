@@ -1,5 +1,5 @@
-// A sign and a ledger service in the test's own process, just real enough to sign files: keys in
-// memory, and a log of six entries that three witnesses cosign.
+// A sign, a ledger and an ocsp service in the test's own process, just real enough to sign files
+// and to issue certificates: keys in memory, and a log of six entries that three witnesses cosign.
 #ifndef COUNTERSIGN_CLI_FAKE_SUITE_H_
 #define COUNTERSIGN_CLI_FAKE_SUITE_H_
 
@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "cli/fake_certificates.h"
 #include "countersign/ledger/v1/ledger.grpc.pb.h"
 #include "countersign/sign/v1/sign.grpc.pb.h"
 #include "libs/bundle/test_log.h"
@@ -74,7 +75,12 @@ struct FakeSuite {
   bundle::TestLog log;
   FakeSign sign{&log};
   FakeLedger ledger{&log};
-  testing::InProcessServer server{{&sign, &ledger}};
+  FakePki pki;
+  FakeAuthorities authorities{&pki};
+  FakeInventory inventory{&pki};
+  FakeQueue queue{&pki};
+  FakeOcsp ocsp{&pki};
+  testing::InProcessServer server{{&sign, &ledger, &authorities, &inventory, &queue, &ocsp}};
 };
 
 }  // namespace countersign::cli

@@ -9,7 +9,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/time/time.h"
 #include "cli/command_group.h"
 #include "cli/commands.h"
 #include "cli/names.h"
@@ -31,10 +30,6 @@ struct KeyOptions {
   std::vector<std::string> labels;
   bool yes = false;
 };
-
-std::string TimeText(const google::protobuf::Timestamp& time) {
-  return FormatUtc(absl::FromUnixSeconds(time.seconds()));
-}
 
 std::string StateText(pb::KeyVersionState state) {
   switch (state) {

@@ -5,9 +5,9 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
-#include "cli/ledger_progress.h"
 #include "cli/ledger_tile_source.h"
 #include "cli/ledger_tlog_commands.h"
+#include "cli/progress.h"
 #include "libs/base/status_macros.h"
 #include "libs/tlog/check.h"
 #include "libs/tlog/folder_scan.h"

@@ -15,20 +15,18 @@
 
 namespace countersign::cli {
 
-// Calls `method` of the sign service with `request`.
-template <typename Request, typename Response>
+// Calls `method` of one of the services that the sign process hosts, with `request`.
+template <typename Stub, typename Request, typename Response>
 absl::Status CallSign(Context& context,
-                      grpc::Status (sign::v1::SignService::Stub::*method)(grpc::ClientContext*,
-                                                                          const Request&,
-                                                                          Response*),
+                      grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
                       const Request& request, Response* response) {
   absl::StatusOr<Endpoints> endpoints = context.GetEndpoints();
   if (!endpoints.ok()) return endpoints.status();
   return context.Call(
       "sign", endpoints->sign,
       [&](const std::shared_ptr<grpc::Channel>& channel, grpc::ClientContext* call) {
-        const auto stub = sign::v1::SignService::NewStub(channel);
-        return ((*stub).*method)(call, request, response);
+        Stub stub(channel);
+        return (stub.*method)(call, request, response);
       });
 }
 

@@ -2,7 +2,8 @@
 //
 // Data folder: sign/, ledger/, witness-N/ (the services' own data), trust/policy (C2SP tlog-policy
 // made of the vkeys they publish), log/ (their output), run/ (port files) and endpoints.json:
-//   {"pid":1,"sign":"127.0.0.1:7101","verify":…,"ledger":…,"ledger_http":"127.0.0.1:7303",
+//   {"pid":1,"sign":"127.0.0.1:7101","verify":…,"ledger":…,"ocsp":…,
+//    "ledger_http":"127.0.0.1:7303","ocsp_http":…,"sign_http":…,
 //    "witnesses":[{"name":…,"grpc":…,"http":…,"vkey":…}],"gateway":"127.0.0.1:8080",
 //    "admin":{"sign":…},"pids":{"sign":…},"log_vkey":…,"policy":"/path/of/trust/policy"}
 // which is there from the moment all are healthy until the supervisor stops; it is written anew

@@ -97,7 +97,7 @@ TEST_CASE("the suite starts, says where it is, and stops when told") {
     const json& endpoints = suite.endpoints;
     CHECK(endpoints["pid"] == suite.process->pid());
     CHECK(endpoints["witnesses"].size() == 3);
-    CHECK(endpoints["pids"].size() == 7);
+    CHECK(endpoints["pids"].size() == 8);
     CHECK(json::parse(RequireOk(base::ReadFile(ready_file))) == endpoints);
     CHECK(suite.GetFromGateway("/api/v1/health").status == 200);
     CHECK_THAT(suite.process->output(), Catch::Contains("Countersign is up"));
