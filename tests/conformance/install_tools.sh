@@ -37,9 +37,13 @@ build() {
 
 build tlog-check "$here/go" ./tlog-check
 build witness-check "$here/go" ./witness-check
+build pki-check "$here/go" ./pki-check
+build zlint "$here/zlint" github.com/zmap/zlint/v3/cmd/zlint
 build omniwitness "$here/omniwitness" github.com/transparency-dev/witness/cmd/omniwitness
 build tessera-log "$here/tessera" .
 build tessera-posix "$here/tessera" github.com/transparency-dev/tessera/cmd/conformance/posix
+build pebble "$here/pebble" github.com/letsencrypt/pebble/v2/cmd/pebble
+build pebble-challtestsrv "$here/pebble" github.com/letsencrypt/pebble/v2/cmd/pebble-challtestsrv
 
 if wanted sigstore-js \
   && { ! up_to_date "$tools/sigstore-js.stamp" "$here"/sigstore-js/{package.json,package-lock.json} \

@@ -62,7 +62,7 @@ class SuiteProcess {
   const std::string& data() const { return data_; }
   // What endpoints.json said at the start: addresses do not change while the suite runs.
   const nlohmann::json& endpoints() const { return endpoints_; }
-  // Of "sign", "verify", "ledger", "ledger_http" or "gateway": HOST:PORT.
+  // Of "sign", "verify", "ledger", "ocsp", "ledger_http", "ocsp_http" or "gateway": HOST:PORT.
   std::string Address(const std::string& name) const;
   std::shared_ptr<grpc::Channel> Channel(const std::string& name) const;
   // The process id that a service ("witness-2") has now; 0 while that is unknown.

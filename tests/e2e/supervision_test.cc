@@ -31,8 +31,8 @@ using testing::Eventually;
 using testing::RequireOk;
 using testing::TempDir;
 
-const std::vector<std::string> kServices = {"sign",      "verify",    "ledger", "witness-1",
-                                            "witness-2", "witness-3", "gateway"};
+const std::vector<std::string> kServices = {"sign",      "ocsp",      "verify",    "ledger",
+                                            "witness-1", "witness-2", "witness-3", "gateway"};
 
 TEST_CASE("A folder or a port that is in use is refused in one line, and its user runs on") {
   TempDir dir;
