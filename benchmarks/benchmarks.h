@@ -3,6 +3,7 @@
 #define COUNTERSIGN_BENCHMARKS_BENCHMARKS_H_
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,15 @@ std::vector<Benchmark> WitnessBenchmarks();
 std::vector<Benchmark> WitnessFanoutBenchmarks();
 std::vector<Benchmark> LedgerProofsBenchmarks();
 std::vector<Benchmark> MerkleBenchmarks();
+std::vector<Benchmark> IssueBenchmarks();
+std::vector<Benchmark> InventoryBenchmarks();
+std::vector<Benchmark> RenewBenchmarks();
+
+// Those of OCSP share what takes long to make.
+class OcspFixture;
+std::vector<Benchmark> OcspHttpBenchmarks(std::shared_ptr<OcspFixture> fixture);
+std::vector<Benchmark> OcspMemoryBenchmarks(std::shared_ptr<OcspFixture> fixture);
+std::vector<Benchmark> OcspPropagationBenchmarks();
 
 }  // namespace countersign::bench
 

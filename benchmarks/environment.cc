@@ -64,7 +64,9 @@ absl::StatusOr<Environment::Service*> Environment::Start(const std::string& name
   if (name == "echo") return Launch(name, bin_ + "/benchmarks/echo_server", {ports});
   std::vector<std::string> args = {"--listen",    "127.0.0.1:0", "--admin-listen",
                                    "127.0.0.1:0", "--port-file", ports};
-  if (name == "sign") args.insert(args.end(), {"--data", data, "--ledger", ""});
+  if (name == "sign") {
+    args.insert(args.end(), {"--data", data, "--ledger", "", "--http-listen", "127.0.0.1:0"});
+  }
   if (name == "verify") args.insert(args.end(), {"--signature-cache", "0"});
   if (name == "ledger") {
     args.insert(args.end(), {"--data", data, "--http-listen", "127.0.0.1:0", "--max-message-bytes",
@@ -102,9 +104,10 @@ absl::StatusOr<runtime::BoundPorts> Environment::StartService(const std::string&
   std::remove((data + "/ports.json").c_str());
   const std::string syncs = SyncsPath(name);
   RETURN_IF_ERROR(base::WriteFileAtomically(syncs, std::string(sizeof(uint64_t), '\0')));
-  args.insert(args.end(),
-              {"--data", data, "--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0",
-               "--admin-listen", "127.0.0.1:0", "--port-file", data + "/ports.json"});
+  // It keeps nothing.
+  if (service != "ocsp") args.insert(args.end(), {"--data", data});
+  args.insert(args.end(), {"--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0",
+                           "--admin-listen", "127.0.0.1:0", "--port-file", data + "/ports.json"});
   ASSIGN_OR_RETURN(const Service* started,
                    Launch(name, absl::StrCat(bin_, "/services/", service, "/countersign-", service),
                           std::move(args),
@@ -138,6 +141,17 @@ absl::Status Environment::StopService(const std::string& name) {
   order_.erase(std::find(order_.begin(), order_.end(), name));
   return code == 0 ? absl::OkStatus()
                    : absl::InternalError(absl::StrCat(name, " ended with code ", code));
+}
+
+absl::Status Environment::KillService(const std::string& name) {
+  const auto found = services_.find(name);
+  if (found == services_.end()) return absl::NotFoundError(absl::StrCat("no ", name, " runs"));
+  found->second.channels.clear();
+  found->second.process->Signal(SIGKILL);
+  RETURN_IF_ERROR(found->second.process->Wait(absl::Seconds(30)).status());
+  services_.erase(found);
+  order_.erase(std::find(order_.begin(), order_.end(), name));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<pid_t> Environment::Pid(const std::string& name) {

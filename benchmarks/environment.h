@@ -35,8 +35,8 @@ class Environment {
   // three witnesses, "suite".
   absl::StatusOr<std::vector<std::shared_ptr<grpc::Channel>>> Channels(const std::string& service);
 
-  // Starts the service "ledger" or "witness" once more, as `name`, with `args` beside those for its
-  // ports and its data folder, WORK/NAME. `name` then stands for it here.
+  // Starts the service "ledger", "witness", "sign" or "ocsp" once more, as `name`, with `args`
+  // beside those for its ports and its data folder, WORK/NAME. `name` then stands for it here.
   absl::StatusOr<runtime::BoundPorts> StartService(const std::string& name,
                                                    const std::string& service,
                                                    std::vector<std::string> args);
@@ -45,6 +45,8 @@ class Environment {
                            std::vector<std::string> args);
   // Ends one of those.
   absl::Status StopService(const std::string& name);
+  // Kills one of those (SIGKILL); it can be started again.
+  absl::Status KillService(const std::string& name);
   absl::StatusOr<pid_t> Pid(const std::string& name);
   // The system calls by which one of those has synchronised files so far.
   absl::StatusOr<uint64_t> Syncs(const std::string& name);

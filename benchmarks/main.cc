@@ -1,13 +1,17 @@
 // Runs the benchmarks that are named, or all; see scripts/bench.
 
+#include <sys/resource.h>
+
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "CLI/CLI.hpp"
 #include "benchmarks/benchmarks.h"
+#include "benchmarks/ocsp_fixture.h"
 #include "libs/base/file.h"
 
 namespace bench = countersign::bench;
@@ -31,12 +35,22 @@ int main(int argc, char** argv) {
   app.add_option("--commit", commit, "Commit to name in the results");
   CLI11_PARSE(app, argc, argv);
 
+  // For thousands of connections, here and in the processes that are started.
+  rlimit files;
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+  }
+
+  const auto ocsp = std::make_shared<bench::OcspFixture>();
   std::vector<bench::Benchmark> all;
   for (auto& group :
        {bench::SignBenchmarks(), bench::VerifyBenchmarks(), bench::LedgerBenchmarks(),
         bench::PostgresBenchmarks(), bench::LedgerGrowthBenchmarks(), bench::TesseraBenchmarks(),
         bench::LedgerProofsBenchmarks(), bench::MerkleBenchmarks(), bench::WitnessBenchmarks(),
-        bench::WitnessFanoutBenchmarks()}) {
+        bench::WitnessFanoutBenchmarks(), bench::RenewBenchmarks(), bench::IssueBenchmarks(),
+        bench::InventoryBenchmarks(), bench::OcspHttpBenchmarks(ocsp),
+        bench::OcspMemoryBenchmarks(ocsp), bench::OcspPropagationBenchmarks()}) {
     all.insert(all.end(), group.begin(), group.end());
   }
   std::vector<bench::Benchmark> chosen;

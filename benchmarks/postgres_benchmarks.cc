@@ -4,13 +4,12 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "benchmarks/benchmarks.h"
 #include "benchmarks/calls.h"
+#include "benchmarks/durable_postgres.h"
 #include "countersign/ledger/v1/ledger.grpc.pb.h"
 #include "libs/base/bytes.h"
 #include "libs/base/status_macros.h"
@@ -24,8 +23,6 @@ namespace {
 namespace pb = ::countersign::ledger::v1;
 
 constexpr char kLog[] = "tenants/default/logs/main";
-constexpr char kSettings[] =
-    "fsync=on, synchronous_commit=on, shared_buffers=1GB, max_wal_size=8GB";
 constexpr size_t kEntryBytes = 256;
 constexpr int kBatch = 1024;
 constexpr int kInFlight = 8;
@@ -38,23 +35,6 @@ std::string FreshEntry() {
   return entry;
 }
 
-// Durable as it comes, on the disk to measure; room for the log that a measurement makes.
-absl::StatusOr<std::unique_ptr<testing::PostgresServer>> StartDatabase(
-    const Environment& environment) {
-  return testing::PostgresServer::Start(
-      {.data_folder = environment.work(), .settings = absl::StrSplit(kSettings, ", ")});
-}
-
-// Synchronisations of the write-ahead log so far.
-absl::StatusOr<uint64_t> CountWalSyncs(const testing::PostgresServer& server) {
-  // A backend hands in its counts when it has nothing else to do.
-  absl::SleepFor(absl::Seconds(1));
-  ASSIGN_OR_RETURN(const std::string count, server.Execute("SELECT wal_sync FROM pg_stat_wal"));
-  uint64_t value = 0;
-  if (absl::SimpleAtoi(count, &value)) return value;
-  return absl::InternalError("pg_stat_wal counts no synchronisations");
-}
-
 struct Measured {
   LoadResult load;
   uint64_t appended = 0;
@@ -63,7 +43,7 @@ struct Measured {
 
 // Batches by `ledgers` processes that share one log, named after `run`.
 absl::StatusOr<Measured> RunLedgers(Environment& environment, const std::string& run, int ledgers) {
-  ASSIGN_OR_RETURN(const auto server, StartDatabase(environment));
+  ASSIGN_OR_RETURN(const auto server, StartPostgres(environment));
   std::vector<std::string> names;
   std::vector<std::shared_ptr<grpc::Channel>> channels;
   for (int i = 0; i < ledgers; ++i) {
@@ -106,7 +86,7 @@ absl::StatusOr<Measured> RunLedgers(Environment& environment, const std::string&
 // Rows a second of binary COPY into a table like that of the entries, committed every 8,192.
 absl::StatusOr<double> CopyRate(const Environment& environment) {
   constexpr int kRows = kInFlight * kBatch;
-  ASSIGN_OR_RETURN(const auto server, StartDatabase(environment));
+  ASSIGN_OR_RETURN(const auto server, StartPostgres(environment));
   ASSIGN_OR_RETURN(const auto database, storage::Database::Open(server->Url()));
   RETURN_IF_ERROR(database->InTransaction([](storage::Transaction& transaction) {
     return transaction.RunScript(
@@ -148,7 +128,7 @@ Result Report(const std::string& name, const Measured& measured) {
   result.note = absl::StrFormat(
       "batches of %d, %d in flight, deduplicated; %s; answered when durable: %d WAL "
       "synchronisations for %d entries, warm-up included",
-      kBatch, kInFlight, kSettings, measured.wal_syncs, measured.appended);
+      kBatch, kInFlight, kPostgresSettings, measured.wal_syncs, measured.appended);
   return result;
 }
 

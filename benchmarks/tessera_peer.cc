@@ -1,13 +1,8 @@
 #include "benchmarks/tessera_peer.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <signal.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <cstdlib>
-#include <random>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -15,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
+#include "benchmarks/free_port.h"
 #include "libs/base/file.h"
 #include "libs/base/status_macros.h"
 #include "libs/http/client.h"
@@ -28,23 +24,6 @@ std::string Tool(const std::string& name) {
   }
   const char* home = std::getenv("HOME");
   return absl::StrCat(home == nullptr ? "" : home, "/.cache/countersign/tools/bin/", name);
-}
-
-// One that nobody listens on, below those that outgoing connections get.
-absl::StatusOr<int> FreePort() {
-  std::random_device random;
-  for (int tries = 0; tries < 100; ++tries) {
-    const int port = std::uniform_int_distribution<int>(20'000, 32'000)(random);
-    sockaddr_in address = {};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(static_cast<uint16_t>(port));
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const bool free = bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0;
-    close(fd);
-    if (free) return port;
-  }
-  return absl::UnavailableError("no free port");
 }
 
 // A private key in the form of Go's sumdb/note, which Tessera reads.
