@@ -1,4 +1,7 @@
-// Certificates issued, durable, through gRPC.
+// Certificates issued, durable, through gRPC; and beside step-ca.
+#include <unistd.h>
+
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <memory>
@@ -12,6 +15,8 @@
 #include "benchmarks/benchmarks.h"
 #include "benchmarks/calls.h"
 #include "benchmarks/durable_postgres.h"
+#include "benchmarks/process_costs.h"
+#include "benchmarks/step_ca_peer.h"
 #include "countersign/sign/v1/authority_service.grpc.pb.h"
 #include "countersign/sign/v1/certificate_service.grpc.pb.h"
 #include "libs/base/status_macros.h"
@@ -48,6 +53,8 @@ class Requests {
     }
     return requests;
   }
+
+  const std::vector<std::string>& csrs() const { return csrs_; }
 
   void Fill(pb::IssueCertificateRequest* request) {
     const uint64_t number = next_.fetch_add(1);
@@ -98,8 +105,10 @@ absl::StatusOr<double> SignatureRate(const Environment& environment) {
 
 struct Measured {
   LoadResult load;
-  uint64_t issued = 0;
+  uint64_t issued = 0;  // while synchronisations were counted
   uint64_t syncs = 0;
+  double server_us = 0;  // of processor time, a certificate
+  double client_us = 0;
 };
 
 LoadResult RunUnary(const Environment& environment,
@@ -140,10 +149,10 @@ LoadResult RunBatches(const Environment& environment,
 
 // Issues on the database at `url`, by a service named `run`. `count_syncs` is how its
 // synchronisations are counted.
-template <typename CountSyncs>
+template <typename Counter>
 absl::StatusOr<Measured> Issue(Environment& environment, const std::string& run,
-                               const std::string& url, bool batches, CountSyncs count_syncs) {
-  ASSIGN_OR_RETURN(const auto requests, Requests::Make());
+                               const std::string& url, Requests* requests, bool batches,
+                               Counter count_syncs) {
   RETURN_IF_ERROR(environment
                       .StartService(run, "sign",
                                     {"--database", url, "--ledger", "", "--max-message-bytes",
@@ -152,11 +161,17 @@ absl::StatusOr<Measured> Issue(Environment& environment, const std::string& run,
   ASSIGN_OR_RETURN(auto channels, environment.Channels(run));
   RETURN_IF_ERROR(CreateAuthority(channels[0]));
   Measured measured;
+  ASSIGN_OR_RETURN(const pid_t pid, environment.Pid(run));
   ASSIGN_OR_RETURN(const uint64_t before, count_syncs());
+  const double server_before = CpuSeconds(pid).value_or(0);
+  const double client_before = CpuSeconds(getpid()).value_or(0);
   std::atomic<uint64_t> issued{0};
-  measured.load = batches ? RunBatches(environment, channels, requests.get(), &issued)
-                          : RunUnary(environment, channels, requests.get(), &issued);
+  measured.load = batches ? RunBatches(environment, channels, requests, &issued)
+                          : RunUnary(environment, channels, requests, &issued);
   measured.issued = issued;
+  const double certificates = std::max<double>(1, static_cast<double>(measured.issued));
+  measured.server_us = (CpuSeconds(pid).value_or(0) - server_before) * 1e6 / certificates;
+  measured.client_us = (CpuSeconds(getpid()).value_or(0) - client_before) * 1e6 / certificates;
   ASSIGN_OR_RETURN(const uint64_t after, count_syncs());
   measured.syncs = after - before;
   channels.clear();
@@ -181,16 +196,78 @@ absl::StatusOr<Result> Report(Environment& environment, const std::string& name,
 
 absl::StatusOr<Result> OnPostgres(Environment& environment, const std::string& name, bool batches) {
   ASSIGN_OR_RETURN(const auto server, StartPostgres(environment));
-  ASSIGN_OR_RETURN(const Measured measured, Issue(environment, name, server->Url(), batches,
-                                                  [&] { return CountWalSyncs(*server); }));
+  ASSIGN_OR_RETURN(const auto requests, Requests::Make());
+  ASSIGN_OR_RETURN(const Measured measured, Issue(environment, name, server->Url(), requests.get(),
+                                                  batches, [&] { return CountWalSyncs(*server); }));
   return Report(environment, name, measured, batches, kPostgresSettings);
 }
 
-absl::StatusOr<Result> OnSqlite(Environment& environment, const std::string& name, bool batches) {
+absl::StatusOr<Measured> IssueOnSqlite(Environment& environment, const std::string& name,
+                                       Requests* requests, bool batches) {
   const std::string url = absl::StrCat("sqlite:", environment.work(), "/", name, "/keys.db");
+  return Issue(environment, name, url, requests, batches, [&] { return environment.Syncs(name); });
+}
+
+absl::StatusOr<Result> OnSqlite(Environment& environment, const std::string& name, bool batches) {
+  ASSIGN_OR_RETURN(const auto requests, Requests::Make());
   ASSIGN_OR_RETURN(const Measured measured,
-                   Issue(environment, name, url, batches, [&] { return environment.Syncs(name); }));
+                   IssueOnSqlite(environment, name, requests.get(), batches));
   return Report(environment, name, measured, batches, "SQLite, synchronous=FULL");
+}
+
+absl::StatusOr<Measured> IssueByStepCa(Environment& environment, const std::string& name,
+                                       const Requests& requests) {
+  const std::string data = absl::StrCat(environment.work(), "/", name);
+  ASSIGN_OR_RETURN(const auto peer, StepCaPeer::Start(data));
+  // Its start is not to be counted.
+  RETURN_IF_ERROR(
+      peer->Sign(requests.csrs(), {.in_flight = kUnaryInFlight, .length = absl::Milliseconds(100)})
+          .status());
+  const double server_before = CpuSeconds(peer->pid()).value_or(0);
+  ASSIGN_OR_RETURN(
+      const StepCaLoad load,
+      peer->Sign(requests.csrs(), {.in_flight = kUnaryInFlight, .length = environment.length()}));
+  const double certificates = std::max<double>(1, static_cast<double>(load.issued));
+  Measured measured;
+  measured.load = load.load;
+  measured.server_us = (CpuSeconds(peer->pid()).value_or(0) - server_before) * 1e6 / certificates;
+  measured.client_us = load.client_cpu_seconds * 1e6 / certificates;
+  absl::StatusOr<StepCaLoad> traced = absl::UnavailableError("not run");
+  // In a run of its own, because being traced takes time.
+  const auto syncs = CountSyncs(peer->pid(), data + "/trace", [&] {
+    traced = peer->Sign(requests.csrs(), {.in_flight = kUnaryInFlight, .length = absl::Seconds(1)});
+  });
+  if (syncs.ok() && traced.ok()) {
+    measured.syncs = *syncs;
+    measured.issued = traced->issued;
+  }
+  return measured;
+}
+
+// The same requests to step-ca and to ours on the embedded database, one after the other.
+absl::StatusOr<Result> BesideStepCa(Environment& environment, const std::string& name) {
+  ASSIGN_OR_RETURN(const auto requests, Requests::Make());
+  ASSIGN_OR_RETURN(const Measured peer, IssueByStepCa(environment, name + "-step-ca", *requests));
+  ASSIGN_OR_RETURN(const Measured ours,
+                   IssueOnSqlite(environment, name, requests.get(), /*batches=*/false));
+  Result result = FromLoad(name, "certificates/s", ours.load);
+  result.failures += peer.load.failures;
+  result.baseline = "step-ca, badgerv2";
+  result.baseline_value = peer.load.PerSecond();
+  const auto syncs = [](const Measured& measured) -> std::string {
+    if (measured.syncs == 0) return "not counted";
+    return absl::StrFormat("%.4f", static_cast<double>(measured.syncs) /
+                                       std::max<double>(1, static_cast<double>(measured.issued)));
+  };
+  result.note = absl::StrFormat(
+      "%d in flight, one a call, P-256, answered when durable; ours on SQLite, synchronous=FULL, "
+      "with first OCSP responses for both hashes, gRPC without TLS; step-ca: JWK provisioner, a "
+      "one-time token each, HTTPS, p50 %.1f ms, p95 %.1f ms, p99 %.1f ms, %d failed. "
+      "Synchronisations a certificate: ours %s, step-ca %s (O_DSYNC writes, traced). Processor "
+      "us a certificate, server + client: ours %.0f + %.0f, step-ca %.0f + %.0f",
+      kUnaryInFlight, peer.load.p50_ms, peer.load.p95_ms, peer.load.p99_ms, peer.load.failures,
+      syncs(ours), syncs(peer), ours.server_us, ours.client_us, peer.server_us, peer.client_us);
+  return result;
 }
 
 }  // namespace
@@ -204,7 +281,9 @@ std::vector<Benchmark> IssueBenchmarks() {
       {"issue-batch", "certificates on PostgreSQL, 1,000 a call, 8 in flight",
        [](Environment& environment) { return OnPostgres(environment, "issue-batch", true); }},
       {"issue-batch-sqlite", "the same on SQLite",
-       [](Environment& environment) { return OnSqlite(environment, "issue-batch-sqlite", true); }}};
+       [](Environment& environment) { return OnSqlite(environment, "issue-batch-sqlite", true); }},
+      {"issue-vs-peer", "certificates on SQLite, one a call, 256 in flight, beside step-ca",
+       [](Environment& environment) { return BesideStepCa(environment, "issue-vs-peer"); }}};
 }
 
 }  // namespace countersign::bench

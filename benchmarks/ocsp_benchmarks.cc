@@ -13,6 +13,7 @@
 #include "benchmarks/http_load.h"
 #include "benchmarks/nginx_peer.h"
 #include "benchmarks/ocsp_fixture.h"
+#include "benchmarks/process_costs.h"
 #include "libs/base/status_macros.h"
 #include "libs/crypto/random.h"
 #include "libs/http/client.h"

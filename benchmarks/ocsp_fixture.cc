@@ -1,7 +1,5 @@
 #include "benchmarks/ocsp_fixture.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -10,7 +8,6 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "libs/base/file.h"
 #include "libs/base/status_macros.h"
@@ -151,19 +148,6 @@ absl::StatusOr<double> ResidentBytes(pid_t pid) {
     return absl::InternalError("/proc shows no VmRSS");
   }
   return kilobytes * 1024;
-}
-
-absl::StatusOr<double> CpuSeconds(pid_t pid) {
-  ASSIGN_OR_RETURN(const std::string stat, base::ReadFile(absl::StrCat("/proc/", pid, "/stat")));
-  // Behind the name, which may hold anything; utime and stime are the 14th and 15th of all.
-  const std::vector<std::string> fields = absl::StrSplit(stat.substr(stat.rfind(')') + 2), ' ');
-  double user = 0;
-  double system = 0;
-  if (fields.size() < 13 || !absl::SimpleAtod(fields[11], &user) ||
-      !absl::SimpleAtod(fields[12], &system)) {
-    return absl::InternalError("/proc shows no processor time");
-  }
-  return (user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
 }
 
 double Median(std::vector<double> values) {

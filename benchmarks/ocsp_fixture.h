@@ -54,9 +54,8 @@ absl::StatusOr<int> StartResponder(Environment& environment, const std::string& 
 // Waits until the server answers as `probe` says.
 absl::Status AwaitAnswer(int port, const HttpExchange& probe, absl::Duration patience);
 
-// A process's resident memory in bytes, and the processor's time that it has had so far.
+// A process's resident memory in bytes.
 absl::StatusOr<double> ResidentBytes(pid_t pid);
-absl::StatusOr<double> CpuSeconds(pid_t pid);
 
 double Median(std::vector<double> values);
 

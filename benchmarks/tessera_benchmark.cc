@@ -1,6 +1,5 @@
 // The ledger beside Tessera: the same entries, durability, deduplication and callers, one after the
 // other in the same run.
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,23 +13,19 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_split.h"
 #include "absl/time/time.h"
 #include "benchmarks/append_streams.h"
 #include "benchmarks/benchmarks.h"
 #include "benchmarks/calls.h"
+#include "benchmarks/process_costs.h"
 #include "benchmarks/tessera_peer.h"
 #include "countersign/ledger/v1/ledger.grpc.pb.h"
 #include "libs/base/bytes.h"
-#include "libs/base/file.h"
 #include "libs/base/mutex.h"
 #include "libs/base/status_macros.h"
 #include "libs/http/client.h"
-#include "libs/runtime/subprocess.h"
 
 namespace countersign::bench {
 namespace {
@@ -193,52 +188,6 @@ Appender ToTessera(std::string url, std::atomic<uint64_t>* turned_away) {
   };
 }
 
-// Processor time that a process has taken so far, in seconds.
-double CpuSeconds(pid_t pid) {
-  const auto stat = base::ReadFile(absl::StrCat("/proc/", pid, "/stat"));
-  if (!stat.ok()) return 0;
-  // Behind the name, which may hold anything: fields 14 and 15 are user and system time.
-  const std::vector<std::string> fields =
-      absl::StrSplit(stat->substr(stat->rfind(')') + 1), ' ', absl::SkipEmpty());
-  double user = 0;
-  double system = 0;
-  if (fields.size() < 13 || !absl::SimpleAtod(fields[11], &user) ||
-      !absl::SimpleAtod(fields[12], &system)) {
-    return 0;
-  }
-  return (user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
-}
-
-// How often a process synchronises files while `work` runs: the calls for it, and the files it
-// opens to be synchronised at every write, of which it writes each once.
-absl::StatusOr<uint64_t> CountSyncs(pid_t pid, const std::string& trace,
-                                    const std::function<void()>& work) {
-  ASSIGN_OR_RETURN(
-      const auto strace,
-      runtime::Subprocess::Start(
-          {.binary = "/usr/bin/strace",
-           .args = {"-f", "-q", "-e", "trace=openat,fsync,fdatasync,syncfs,sync_file_range,msync",
-                    "-o", trace, "-p", absl::StrCat(pid)},
-           .log_file = trace + ".log"}));
-  work();
-  strace->Signal(SIGINT);
-  RETURN_IF_ERROR(strace->Wait(absl::Seconds(30)).status());
-  ASSIGN_OR_RETURN(const std::string text, base::ReadFile(trace));
-  uint64_t count = 0;
-  for (const absl::string_view line : absl::StrSplit(text, '\n')) {
-    const bool begins = !absl::StrContains(line, "resumed>");
-    for (const char* call :
-         {" fsync(", " fdatasync(", " syncfs(", " sync_file_range(", " msync("}) {
-      if (begins && absl::StrContains(line, call)) ++count;
-    }
-    if (begins && (absl::StrContains(line, "O_SYNC") || absl::StrContains(line, "O_DSYNC"))) {
-      ++count;
-    }
-  }
-  if (count == 0) return absl::UnavailableError("strace saw none; see " + trace + ".log");
-  return count;
-}
-
 struct Measured {
   LoadResult load;
   double entries = 0;             // warm-up included
@@ -254,12 +203,14 @@ std::string SyncsAnEntry(uint64_t syncs, double entries) {
 Measured Measure(pid_t pid, absl::Duration length, const Appender& append) {
   std::atomic<uint64_t> appended{0};
   Measured measured;
-  const double server_before = CpuSeconds(pid);
-  const double client_before = CpuSeconds(getpid());
+  const double server_before = CpuSeconds(pid).value_or(0);
+  const double client_before = CpuSeconds(getpid()).value_or(0);
   measured.load = append(length, &appended);
   measured.entries = std::max(1.0, static_cast<double>(appended.load()));
-  measured.server_us_an_entry = (CpuSeconds(pid) - server_before) * 1e6 / measured.entries;
-  measured.client_us_an_entry = (CpuSeconds(getpid()) - client_before) * 1e6 / measured.entries;
+  measured.server_us_an_entry =
+      (CpuSeconds(pid).value_or(0) - server_before) * 1e6 / measured.entries;
+  measured.client_us_an_entry =
+      (CpuSeconds(getpid()).value_or(0) - client_before) * 1e6 / measured.entries;
   return measured;
 }
 

@@ -2,7 +2,6 @@
 
 #include <signal.h>
 
-#include <cstdlib>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -11,6 +10,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "benchmarks/free_port.h"
+#include "benchmarks/tool.h"
 #include "libs/base/file.h"
 #include "libs/base/status_macros.h"
 #include "libs/http/client.h"
@@ -18,21 +18,14 @@
 namespace countersign::bench {
 namespace {
 
-std::string Tool(const std::string& name) {
-  if (const char* tools = std::getenv("COUNTERSIGN_TOOLS"); tools != nullptr) {
-    return absl::StrCat(tools, "/bin/", name);
-  }
-  const char* home = std::getenv("HOME");
-  return absl::StrCat(home == nullptr ? "" : home, "/.cache/countersign/tools/bin/", name);
-}
-
 // A private key in the form of Go's sumdb/note, which Tessera reads.
 absl::StatusOr<std::string> MakeKey(const std::string& data) {
   const std::string keys = data + "/keys";
-  ASSIGN_OR_RETURN(const auto process,
-                   runtime::Subprocess::Start({.binary = Tool("witness-check"),
-                                               .args = {"keys", "bench.example/tessera"},
-                                               .log_file = keys}));
+  ASSIGN_OR_RETURN(const std::string binary, Tool("witness-check"));
+  ASSIGN_OR_RETURN(
+      const auto process,
+      runtime::Subprocess::Start(
+          {.binary = binary, .args = {"keys", "bench.example/tessera"}, .log_file = keys}));
   ASSIGN_OR_RETURN(const int code, process->Wait(absl::Seconds(30)));
   if (code != 0) return absl::InternalError(absl::StrCat("no key; see ", keys));
   ASSIGN_OR_RETURN(const std::string text, base::ReadFile(keys));
@@ -51,10 +44,7 @@ TesseraPeer::~TesseraPeer() { process_->Signal(SIGTERM); }
 
 absl::StatusOr<std::unique_ptr<TesseraPeer>> TesseraPeer::Start(const std::string& data,
                                                                 bool antispam) {
-  const std::string binary = Tool("tessera-posix");
-  if (!base::FileExists(binary)) {
-    return absl::NotFoundError(absl::StrCat(binary, " is missing: run scripts/install-tools"));
-  }
+  ASSIGN_OR_RETURN(const std::string binary, Tool("tessera-posix"));
   RETURN_IF_ERROR(base::EnsureDirectory(data, 0700));
   ASSIGN_OR_RETURN(const std::string key, MakeKey(data));
   ASSIGN_OR_RETURN(const int port, FreePort());

@@ -4,6 +4,7 @@
 # DIR/sigstore-js.
 #
 #   tests/conformance/install_tools.sh [DIR [NAME…]]     DIR defaults to $COUNTERSIGN_TOOLS, NAME to all
+#                                                        but step-ca and step-load
 #
 # Does nothing for what is there and up to date. Needs go, node and npm on the PATH.
 set -euo pipefail
@@ -44,6 +45,11 @@ build tessera-log "$here/tessera" .
 build tessera-posix "$here/tessera" github.com/transparency-dev/tessera/cmd/conformance/posix
 build pebble "$here/pebble" github.com/letsencrypt/pebble/v2/cmd/pebble
 build pebble-challtestsrv "$here/pebble" github.com/letsencrypt/pebble/v2/cmd/pebble-challtestsrv
+# Large, and run by a benchmark alone: built by name only.
+if [ "$names" != "  " ]; then
+  build step-ca "$here/step-ca" github.com/smallstep/certificates/cmd/step-ca
+  build step-load "$here/step-ca" .
+fi
 
 if wanted sigstore-js \
   && { ! up_to_date "$tools/sigstore-js.stamp" "$here"/sigstore-js/{package.json,package-lock.json} \
