@@ -147,6 +147,8 @@ void CertificateWriter::Work() {
       --writing_;
       wake_.NotifyAll();
     }
+    // Before the answers, so that OCSP responders hear of a certificate no later than its owner.
+    if (change_number != 0 && options_.on_change != nullptr) options_.on_change(change_number);
     for (const ItemPtr& item : batch) {
       if (item->failure.ok()) {
         item->done(std::move(item->answer));
@@ -154,7 +156,6 @@ void CertificateWriter::Work() {
         item->done(std::move(item->failure));
       }
     }
-    if (change_number != 0 && options_.on_change != nullptr) options_.on_change(change_number);
   }
 }
 
