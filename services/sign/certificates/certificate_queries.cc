@@ -198,10 +198,11 @@ absl::StatusOr<InventoryStatement> ListQuery(Engine engine, const CertificateSel
 }
 
 absl::StatusOr<InventoryStatement> RenewalQuery(Engine engine, const CertificateSelection& what,
-                                              const absl::Time* due) {
+                                                absl::Time by, const absl::Time* due) {
   Where where(engine, IsLookedUp(*what.filter));
   RETURN_IF_ERROR(AddFilter(what, &where));
   where.And("csr IS NOT NULL");
+  where.And(absl::StrCat("create_time <= ", where.Parameter(absl::ToUnixMicros(by))));
   if (due != nullptr) {
     where.And(absl::StrCat("renew_time <= ", where.Parameter(absl::ToUnixMicros(*due))));
   }

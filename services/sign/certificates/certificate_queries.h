@@ -46,10 +46,10 @@ absl::StatusOr<InventoryStatement> ListQuery(storage::Engine engine,
                                              const std::optional<PageEnd>& after, int64_t limit,
                                              bool with_der);
 
-// Id, owner, environment and labels of those that `what` selects and that have a certification
-// request; with `due`, of those whose renewal time has come by then.
+// Id, owner, environment and labels of those that `what` selects, that have a certification request
+// and were in the inventory at `by`; with `due`, of those whose renewal time has come by then.
 absl::StatusOr<InventoryStatement> RenewalQuery(storage::Engine engine,
-                                                const CertificateSelection& what,
+                                                const CertificateSelection& what, absl::Time by,
                                                 const absl::Time* due);
 
 // The UPDATE of what `request` changes, at `now`.

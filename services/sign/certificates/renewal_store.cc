@@ -132,7 +132,7 @@ absl::StatusOr<RenewalStore::Start> RenewalStore::GetStart(const ResourceId& nam
 }
 
 absl::StatusOr<Rows> RenewalStore::Select(const std::string& tenant,
-                                          const v1::CertificateFilter& filter,
+                                          const v1::CertificateFilter& filter, absl::Time by,
                                           const absl::Time* due) {
   v1::CertificateFilter active = filter;
   active.clear_statuses();
@@ -162,7 +162,8 @@ absl::StatusOr<Rows> RenewalStore::Select(const std::string& tenant,
       }
       what.authority_id = rows[0].Int(0);
     }
-    ASSIGN_OR_RETURN(const InventoryStatement query, RenewalQuery(database_->engine(), what, due));
+    ASSIGN_OR_RETURN(const InventoryStatement query,
+                     RenewalQuery(database_->engine(), what, by, due));
     ASSIGN_OR_RETURN(found, transaction.Query(query.sql, query.params));
     return absl::OkStatus();
   }));

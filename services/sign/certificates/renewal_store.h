@@ -49,10 +49,12 @@ class RenewalStore {
   };
   absl::StatusOr<Start> GetStart(const ResourceId& name);
 
-  // The certificates of `filter` that are ACTIVE and have a certification request; with `due`, only
-  // those whose renewal time has come by then. Rows for AddPage.
+  // The certificates of `filter` that are ACTIVE, have a certification request and were there at
+  // `by`, a renewal's start, so that what it issues is not renewed again when its start is resumed;
+  // with `due`, only those whose renewal time has come by then. Rows for AddPage.
   absl::StatusOr<storage::Rows> Select(const std::string& tenant,
-                                       const v1::CertificateFilter& filter, const absl::Time* due);
+                                       const v1::CertificateFilter& filter, absl::Time by,
+                                       const absl::Time* due);
   // Queues a page of them, durably, without those that are queued already.
   absl::Status AddPage(const ResourceId& name, const std::string& upstream,
                        absl::Span<const storage::Row> page, absl::Time now);

@@ -49,7 +49,7 @@ absl::StatusOr<v1::StartRenewalResponse> Renewals::StartRenewal(
   const absl::Time now = options_.clock->Now();
   ASSIGN_OR_RETURN(
       const storage::Rows rows,
-      options_.store->Select(tenant, request.filter(), request.only_due() ? &now : nullptr));
+      options_.store->Select(tenant, request.filter(), now, request.only_due() ? &now : nullptr));
   const auto starting = Starting(renewal.name);
   renewal.request = request;
   renewal.idempotent = idempotent;
@@ -95,7 +95,7 @@ absl::Status Renewals::Start(const ResourceId& name) {
   ASSIGN_OR_RETURN(const std::string upstream,
                    UpstreamId("upstream", name.tenant, start.request.upstream()));
   ASSIGN_OR_RETURN(const storage::Rows rows,
-                   options_.store->Select(name.tenant, start.request.filter(),
+                   options_.store->Select(name.tenant, start.request.filter(), start.time,
                                           start.request.only_due() ? &start.time : nullptr));
   return QueuePages(name, upstream, rows);
 }

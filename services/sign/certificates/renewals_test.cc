@@ -81,7 +81,8 @@ TEST_CASE(
   v1::StartRenewalRequest start = TestQueue::RenewTeam(50);
   const ResourceId name = {"default", kRequestId};
   // As far as a process came that died after its second page.
-  const auto rows = RequireOk(test.renewal_store->Select("default", start.filter(), nullptr));
+  const auto rows =
+      RequireOk(test.renewal_store->Select("default", start.filter(), test.clock.Now(), nullptr));
   REQUIRE(rows.size() == 25);
   REQUIRE(RequireOk(test.renewal_store->Create({.name = name,
                                                 .request = start,
