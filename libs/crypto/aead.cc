@@ -16,6 +16,7 @@
 #include "libs/crypto/digest.h"
 #include "libs/crypto/openssl_util.h"
 #include "libs/crypto/random.h"
+#include "libs/crypto/secret_file.h"
 #include "openssl/aead.h"
 
 namespace countersign::crypto {
@@ -27,6 +28,7 @@ constexpr size_t kIdSize = 8;
 constexpr size_t kHeaderSize = 1 + kIdSize;
 constexpr size_t kNonceSize = 12;
 constexpr size_t kTagSize = 16;
+constexpr size_t kMaxFileBytes = 4096;
 
 // What GCM authenticates beside the ciphertext: the header, whose length is fixed, then the
 // caller's data.
@@ -58,30 +60,6 @@ absl::Status CreateKeyFile(const std::string& path) {
   return base::SyncDirectory(Directory(path));
 }
 
-// The file's bytes, after its permissions were found strict, on one and the same descriptor.
-absl::StatusOr<SecretBytes> ReadKeyFile(const std::string& path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return base::ErrnoStatus(errno, absl::StrCat("open ", path));
-  struct stat info;
-  SecretBytes bytes(2 * kKeySize + 2);
-  ssize_t got = -1;
-  const bool readable = fstat(fd, &info) == 0;
-  if (readable) got = read(fd, bytes.ExposeMutable(SecretAccess::Grant()), bytes.size());
-  const int error = errno;
-  close(fd);
-  if (!readable || got < 0) return base::ErrnoStatus(error, absl::StrCat("read ", path));
-  if (!S_ISREG(info.st_mode)) {
-    return absl::FailedPreconditionError(absl::StrCat(path, " is not a regular file"));
-  }
-  if ((info.st_mode & 077) != 0) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("others than its owner have access to the key-encryption key ", path,
-                     "; run: chmod 600 ", path));
-  }
-  bytes.Truncate(static_cast<size_t>(got));
-  return bytes;
-}
-
 }  // namespace
 
 struct Kek::Impl {
@@ -97,7 +75,8 @@ Kek& Kek::operator=(Kek&&) noexcept = default;
 
 absl::StatusOr<Kek> Kek::LoadOrCreate(const std::string& path) {
   if (!base::FileExists(path)) RETURN_IF_ERROR(CreateKeyFile(path));
-  ASSIGN_OR_RETURN(const SecretBytes text, ReadKeyFile(path));
+  ASSIGN_OR_RETURN(const SecretBytes text,
+                   ReadSecretFile(path, "the key-encryption key", kMaxFileBytes));
   absl::string_view digits = text.Expose(SecretAccess::Grant());
   absl::ConsumeSuffix(&digits, "\n");
   SecretBytes key(kKeySize);

@@ -14,8 +14,8 @@
 namespace countersign::crypto {
 
 // The encoded message for an RSA algorithm over a digest of its hash, as long as the modulus:
-// EMSA-PKCS1-v1_5 (section 9.2), or EMSA-PSS (section 9.1.1) with a random salt. InvalidArgument for
-// another algorithm or a digest of the wrong length.
+// EMSA-PKCS1-v1_5 (section 9.2), or EMSA-PSS (section 9.1.1) with a random salt. InvalidArgument
+// for another algorithm or a digest of the wrong length.
 absl::StatusOr<std::string> EncodeForSigning(Algorithm algorithm, absl::string_view digest);
 
 enum class RsaEncryption { kPkcs1, kOaepSha256 };

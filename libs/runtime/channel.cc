@@ -14,6 +14,7 @@
 namespace countersign::runtime {
 namespace {
 
+// The services that take PINs are called once: each try may cost a card one of its few.
 constexpr char kServiceConfig[] = R"({
   "loadBalancingConfig": [{"round_robin": {}}],
   "methodConfig": [{
@@ -26,6 +27,12 @@ constexpr char kServiceConfig[] = R"({
       "backoffMultiplier": 2,
       "retryableStatusCodes": ["UNAVAILABLE"]
     }
+  }, {
+    "name": [
+      {"service": "countersign.yubikey.v1.CardService"},
+      {"service": "countersign.yubikey.v1.SessionService"}
+    ],
+    "waitForReady": false
   }],
   "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1}
 })";

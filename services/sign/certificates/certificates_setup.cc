@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "libs/base/status_macros.h"
+#include "libs/base/ticker.h"
 #include "libs/crypto/aead.h"
 #include "libs/pki/weak_keys.h"
 #include "libs/runtime/main.h"
@@ -19,7 +20,6 @@
 #include "services/sign/certificates/grpc_ocsp_notifier.h"
 #include "services/sign/certificates/issuer.h"
 #include "services/sign/certificates/revocation.h"
-#include "services/sign/certificates/ticker.h"
 #include "services/sign/key_store.h"
 
 namespace countersign::sign {
@@ -112,7 +112,7 @@ absl::StatusOr<Certificates> AddCertificates(const CertificateFlags& flags,
                                                                    .metrics = metrics}));
   server->AddService(authority_service, "countersign.sign.v1.AuthorityService");
   // Signers first: what is signed after that lasts. Each logs what it could not do.
-  server->Own(std::make_unique<Ticker>(kUpkeepInterval, [authorities, crls] {
+  server->Own(std::make_unique<base::Ticker>(kUpkeepInterval, [authorities, crls] {
     authorities->RotateExpiringOcspSigners().IgnoreError();
     crls->PublishDue().IgnoreError();
   }));

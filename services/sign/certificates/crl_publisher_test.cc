@@ -4,9 +4,9 @@
 #include <thread>
 
 #include "catch2/catch.hpp"
+#include "libs/base/ticker.h"
 #include "libs/pki/crl.h"
 #include "services/sign/certificates/authorities_testing.h"
-#include "services/sign/certificates/ticker.h"
 #include "services/sign/errors.h"
 
 namespace countersign::sign {
@@ -225,7 +225,7 @@ TEST_CASE("A ticker works at once and again, and stops when it goes") {
   base::CondVar changed;
   int runs = 0;
   {
-    Ticker ticker(absl::Milliseconds(1), [&] {
+    base::Ticker ticker(absl::Milliseconds(1), [&] {
       base::MutexLock lock(&mutex);
       ++runs;
       changed.NotifyAll();
@@ -235,7 +235,7 @@ TEST_CASE("A ticker works at once and again, and stops when it goes") {
   }
   const int after = runs;
   {
-    Ticker patient(absl::Hours(1), [&] {
+    base::Ticker patient(absl::Hours(1), [&] {
       base::MutexLock lock(&mutex);
       ++runs;
       changed.NotifyAll();

@@ -1,6 +1,6 @@
 // Work that is done again and again on a thread of its own.
-#ifndef COUNTERSIGN_SERVICES_SIGN_CERTIFICATES_TICKER_H_
-#define COUNTERSIGN_SERVICES_SIGN_CERTIFICATES_TICKER_H_
+#ifndef COUNTERSIGN_LIBS_BASE_TICKER_H_
+#define COUNTERSIGN_LIBS_BASE_TICKER_H_
 
 #include <functional>
 #include <thread>
@@ -9,7 +9,7 @@
 #include "absl/time/time.h"
 #include "libs/base/mutex.h"
 
-namespace countersign::sign {
+namespace countersign::base {
 
 // Calls `work` at once and then `interval` after each call has ended. The destructor waits for a
 // call under way, and no other begins.
@@ -20,7 +20,7 @@ class Ticker {
 
   ~Ticker() {
     {
-      base::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       stopping_ = true;
     }
     stop_.NotifyAll();
@@ -33,19 +33,19 @@ class Ticker {
   void Run() {
     while (true) {
       work_();
-      base::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       if (stop_.WaitFor(&mutex_, interval_, [this] { return stopping_; })) return;
     }
   }
 
   const absl::Duration interval_;
   const std::function<void()> work_;
-  base::Mutex mutex_;
-  base::CondVar stop_;
+  Mutex mutex_;
+  CondVar stop_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 
-}  // namespace countersign::sign
+}  // namespace countersign::base
 
-#endif  // COUNTERSIGN_SERVICES_SIGN_CERTIFICATES_TICKER_H_
+#endif  // COUNTERSIGN_LIBS_BASE_TICKER_H_
