@@ -2,8 +2,8 @@
 // PIV extensions).
 //
 // Status words become statuses, exactly:
-//   63Cx      PermissionDenied     wrong PIN, PUK or key; TriesLeftOf(status) says how many are left
-//   6983      FailedPrecondition   reason PIN_BLOCKED or PUK_BLOCKED; nothing is left to try
+//   63Cx      PermissionDenied     wrong PIN, PUK or key; TriesLeftOf(status) says how many are
+//   left 6983      FailedPrecondition   reason PIN_BLOCKED or PUK_BLOCKED; nothing is left to try
 //   6982      Unauthenticated      reason PIN_REQUIRED or MANAGEMENT_KEY_REQUIRED
 //   6985      FailedPrecondition   reason TOUCH_REQUIRED for a use of a key, else CONDITIONS
 //   6A80      InvalidArgument      the card refuses the data
@@ -34,7 +34,8 @@ namespace countersign::piv {
 inline constexpr char kPinBlocked[] = "PIN_BLOCKED";
 inline constexpr char kPukBlocked[] = "PUK_BLOCKED";
 inline constexpr char kPinRequired[] = "PIN_REQUIRED";
-inline constexpr char kWrongPin[] = "WRONG_PIN";
+inline constexpr char kWrongPin[] = "WRONG_PIN";  // or a wrong PUK
+inline constexpr char kWrongManagementKey[] = "WRONG_MANAGEMENT_KEY";
 inline constexpr char kManagementKeyRequired[] = "MANAGEMENT_KEY_REQUIRED";
 inline constexpr char kTouchRequired[] = "TOUCH_REQUIRED";
 inline constexpr char kConditions[] = "CONDITIONS";
@@ -70,8 +71,8 @@ class Applet {
   // By GET SERIAL, or through the OTP applet before firmware 5 (PIV is selected again then).
   absl::StatusOr<uint32_t> GetSerial();
 
-  // The tries that the PIN has left, without using one up: VERIFY without data. A verified PIN stays
-  // so, and its count is then not known: nullopt.
+  // The tries that the PIN has left, without using one up: VERIFY without data. A verified PIN
+  // stays so, and its count is then not known: nullopt.
   absl::StatusOr<std::optional<int>> PinTries();
   // InvalidArgument, sending nothing, for a PIN that is not 6 to 8 bytes.
   absl::Status VerifyPin(const crypto::SecretBytes& pin);
@@ -97,8 +98,8 @@ class Applet {
   // Unimplemented before firmware 5.3.
   absl::StatusOr<SlotMetadata> GetMetadata(Slot slot);
 
-  // GENERAL AUTHENTICATE. `input` is a digest no longer than the curve's field for EC (the answer is
-  // ASN.1 DER), the message for Ed25519, and the padded block for RSA.
+  // GENERAL AUTHENTICATE. `input` is a digest no longer than the curve's field for EC (the answer
+  // is ASN.1 DER), the message for Ed25519, and the padded block for RSA.
   absl::StatusOr<std::string> Sign(Slot slot, Algorithm algorithm, absl::string_view input);
   // `point` is the peer's public point, uncompressed; the answer is the shared x-coordinate.
   absl::StatusOr<crypto::SecretBytes> Agree(Slot slot, Algorithm algorithm,

@@ -28,17 +28,20 @@ enum class FormFactor : uint8_t {
   kUsbCBio = 7,
 };
 
+// "USB-A keychain"; empty for kUnknown.
+absl::string_view FormFactorName(FormFactor form_factor);
+
 // What an attestation certificate says, by extensions 1.3.6.1.4.1.41482.3.*.
 struct Attestation {
-  std::string spki_der;     // the attested key
-  Slot slot = kAuthentication;  // of the subject's name ("… 9a"), when it is there
-  Version firmware;         // .3
-  uint32_t serial = 0;      // .7; 0 when the card does not tell
+  std::string spki_der;  // the attested key
+  Slot slot = Slot{};    // of the subject's name ("… 9a"); 0 when it has none
+  Version firmware;      // .3
+  uint32_t serial = 0;   // .7; 0 when the card does not tell
   PinPolicy pin_policy = PinPolicy::kDefault;  // .8
   TouchPolicy touch_policy = TouchPolicy::kDefault;
   FormFactor form_factor = FormFactor::kUnknown;  // .9; the upper bits mark FIPS and SKY keys
-  bool fips = false;                              // .10 is there
-  bool cspn = false;                              // .11 is there
+  bool fips = false;  // .10 is there; as VerifyAttestation answers it, or in the card's certificate
+  bool cspn = false;  // .11 is there
 };
 
 // InvalidArgument for what is no certificate, or lacks the extensions of firmware and policy.
@@ -47,12 +50,16 @@ absl::StatusOr<Attestation> ParseAttestation(absl::string_view certificate_der);
 // Checks that `certificate` (an attestation certificate) leads through `intermediates` (the card's
 // f9 certificate, and Yubico's where there are some) to one of `roots`: signatures, names, and
 // validity at `now` of all but the attestation itself, whose validity cards copy from f9. Basic
-// constraints are looked at less strictly than RFC 5280 asks: some cards' f9 certificates have none.
+// constraints are looked at less strictly than RFC 5280 asks: some cards' f9 certificates have
+// none. An attestation is nobody's issuer, since its key signs whatever its owner likes.
 // FailedPrecondition, saying which certificate and why, when it does not hold; InvalidArgument as
 // ParseAttestation, or for an empty list of roots.
 absl::StatusOr<Attestation> VerifyAttestation(absl::string_view certificate,
                                               absl::Span<const std::string> intermediates,
                                               absl::Span<const std::string> roots, absl::Time now);
+
+// The roots in a PEM file, DER. InvalidArgument when it holds none, or something else.
+absl::StatusOr<std::vector<std::string>> ParseAttestationRoots(absl::string_view pem);
 
 }  // namespace countersign::piv
 

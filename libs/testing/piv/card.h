@@ -30,11 +30,11 @@ struct CardOptions {
 // A fault, in force until it is used up.
 struct Fault {
   enum class Kind {
-    kStatusWord,     // answers `status_word` instead of doing the command
-    kDelay,          // does it after `delay` on top of the card's own
-    kRemoveBefore,   // the card is pulled before the command is done
-    kRemoveAfter,    // the card is pulled when it is done, before the answer is out
-    kTouchTimeout,   // a key that wants a touch is not touched: 6985 after `delay`
+    kStatusWord,    // answers `status_word` instead of doing the command
+    kDelay,         // does it after `delay` on top of the card's own
+    kRemoveBefore,  // the card is pulled before the command is done
+    kRemoveAfter,   // the card is pulled when it is done, before the answer is out
+    kTouchTimeout,  // a key that wants a touch is not touched: 6985 after `delay`
   };
   Kind kind = Kind::kStatusWord;
   uint8_t instruction = 0;  // the instruction it waits for; 0: any
@@ -54,10 +54,12 @@ class Card {
   Card& operator=(const Card&) = delete;
 
   // The answer to one APDU, chaining and 61xx included. Takes as long as the card's operation
-  // (SetOperationTime). Unavailable when a fault pulled the card.
+  // (SetOperationTime). Unavailable when a fault or Pull pulled the card, until Reset.
   absl::StatusOr<std::string> Transmit(absl::string_view apdu);
   // Power on, warm reset: PIN and management key are no longer verified, no applet is selected.
   void Reset();
+  // Takes the power away; an operation that is under way is not waited for.
+  void Pull();
   // Answer to reset, that of a YubiKey 5 (4 for firmware 4).
   const std::string& atr() const;
 
@@ -69,7 +71,8 @@ class Card {
   uint32_t serial() const;
   int pin_tries() const;
   int puk_tries() const;
-  // Commands done so far, and those with this instruction.
+  // Commands that reached the card so far, and those with this instruction. A chained one counts
+  // once, GET RESPONSE does not.
   uint64_t commands() const;
   uint64_t commands(uint8_t instruction) const;
   // The root that the attestation certificates of every such card lead to, DER.

@@ -39,7 +39,9 @@ class PcscDaemon {
 };
 
 // Puts `card` into a reader and answers for it on a thread of its own, until it is pulled. A card
-// that a fault pulled comes back at Insert. Thread-safe.
+// that a fault pulled comes back at Insert. Of a command during which the card is pulled, vpcd
+// makes one that succeeds with an answer of no bytes, where real readers report an error.
+// Thread-safe.
 class VirtualReader {
  public:
   // `card` must outlive it.
@@ -48,7 +50,8 @@ class VirtualReader {
   VirtualReader(const VirtualReader&) = delete;
   VirtualReader& operator=(const VirtualReader&) = delete;
 
-  // Returns when vpcd has taken the card; DeadlineExceeded when it does not within 10 seconds.
+  // Returns when vpcd has taken the card; DeadlineExceeded when it does not within 10 seconds. A
+  // card that was pulled comes back only after pcscd has found the reader empty, however soon.
   absl::Status Insert();
   void Remove();
   bool inserted() const;
