@@ -143,6 +143,7 @@ const std::vector<RpcRoute>& RpcRoutes() {
       {kVerify, "POST", "/verify/signatures", "BatchVerifySignatures", "", ""},
       {kVerify, "POST", "/verify/bundle", "VerifyBundle", "", ""},
       {kVerify, "POST", "/verify/tlogProof", "VerifyTlogProof", "", ""},
+      {kVerify, "POST", "/verify/attestation", "VerifyAttestation", "", ""},
 
       {kLedger, "GET", TENANT "/logs", "ListLogs", "parent", TENANT_NAME},
       {kLedger, "GET", LOG, "GetLog", "name", LOG_NAME},

@@ -4,11 +4,14 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "libs/base/clock.h"
 #include "libs/base/file.h"
 #include "libs/base/status_macros.h"
 #include "libs/bundle/trust.h"
 #include "libs/runtime/metrics.h"
+#include "services/verify/attestations.h"
 #include "services/verify/verifier.h"
 #include "services/verify/verify_service.h"
 
@@ -31,20 +34,39 @@ void ExportCaches(const Verifier* verifier, runtime::Metrics* metrics) {
   add("trust", "miss", &Verifier::CacheStats::trust_misses);
 }
 
+absl::StatusOr<Attestations> OpenAttestations(const std::string& roots_path) {
+  std::vector<std::string> roots;
+  if (!roots_path.empty()) {
+    ASSIGN_OR_RETURN(const std::string pem, base::ReadFile(roots_path));
+    absl::StatusOr<std::vector<std::string>> parsed = piv::ParseAttestationRoots(pem);
+    if (!parsed.ok()) {
+      return absl::Status(parsed.status().code(),
+                          roots_path + ": " + std::string(parsed.status().message()));
+    }
+    roots = *std::move(parsed);
+  }
+  return Attestations::Create(std::move(roots), base::Clock::System());
+}
+
 }  // namespace
 }  // namespace countersign::verify
 
 int main(int argc, char** argv) {
   using namespace countersign;  // NOLINT
-  runtime::Main main({.name = "verify",
-                      .description = "Verifies signatures, Sigstore bundles and tlog-proofs.",
-                      .listen = "127.0.0.1:7102",
-                      .admin_listen = "127.0.0.1:7202"});
+  runtime::Main main(
+      {.name = "verify",
+       .description =
+           "Verifies signatures, Sigstore bundles, tlog-proofs and YubiKey attestations.",
+       .listen = "127.0.0.1:7102",
+       .admin_listen = "127.0.0.1:7202"});
   std::string trust_path;
+  std::string roots_path;
   int64_t cache_entries = 1 << 18;
   int64_t max_waiting = 1000;
   main.AddString("--trust", &trust_path,
                  "trust file (countersign trust export) for calls that bring none");
+  main.AddString("--attestation-roots", &roots_path,
+                 "PEM file with the roots of attestations for calls that bring none");
   main.AddInt("--signature-cache", &cache_entries, "verified signatures to remember; 0: none");
   main.AddInt("--max-waiting", &max_waiting, "batches and bundles at once, the rest is refused");
   return main.Run(argc, argv, [&](runtime::Server& server) -> absl::Status {
@@ -64,8 +86,10 @@ int main(int argc, char** argv) {
     }
     auto* verifier = server.Own(std::make_unique<verify::Verifier>(options));
     verify::ExportCaches(verifier, server.metrics());
+    ASSIGN_OR_RETURN(verify::Attestations attestations, verify::OpenAttestations(roots_path));
+    auto* judge = server.Own(std::make_unique<verify::Attestations>(std::move(attestations)));
     auto* service = server.Own(std::make_unique<verify::VerifyService>(
-        verifier, server.executor(), static_cast<int>(max_waiting)));
+        verifier, judge, server.executor(), static_cast<int>(max_waiting)));
     server.AddService(service, "countersign.verify.v1.VerifyService");
     return absl::OkStatus();
   });

@@ -6,9 +6,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "libs/base/bytes.h"
 #include "libs/base/status_macros.h"
 #include "libs/crypto/algorithm.h"
 #include "libs/crypto/digest.h"
+#include "libs/piv/piv.h"
 #include "libs/runtime/error_details.h"
 
 namespace countersign::verify {
@@ -141,6 +143,49 @@ v1::Reason ToProto(bundle::Reason reason) {
   return v1::REASON_UNSPECIFIED;
 }
 
+v1::AttestationReason ToProto(AttestationReason reason) {
+  switch (reason) {
+    case AttestationReason::kVerified:
+      return v1::ATTESTATION_REASON_VERIFIED;
+    case AttestationReason::kMalformed:
+      return v1::ATTESTATION_REASON_MALFORMED;
+    case AttestationReason::kNotTrusted:
+      return v1::ATTESTATION_REASON_NOT_TRUSTED;
+    case AttestationReason::kKeyMismatch:
+      return v1::ATTESTATION_REASON_KEY_MISMATCH;
+    case AttestationReason::kSerialMismatch:
+      return v1::ATTESTATION_REASON_SERIAL_MISMATCH;
+  }
+  return v1::ATTESTATION_REASON_UNSPECIFIED;
+}
+
+// Cards write the policies, and may know more of them.
+v1::PinPolicy ToProto(piv::PinPolicy policy) {
+  switch (policy) {
+    case piv::PinPolicy::kNever:
+      return v1::PIN_POLICY_NEVER;
+    case piv::PinPolicy::kOnce:
+      return v1::PIN_POLICY_ONCE;
+    case piv::PinPolicy::kAlways:
+      return v1::PIN_POLICY_ALWAYS;
+    default:
+      return v1::PIN_POLICY_UNSPECIFIED;
+  }
+}
+
+v1::TouchPolicy ToProto(piv::TouchPolicy policy) {
+  switch (policy) {
+    case piv::TouchPolicy::kNever:
+      return v1::TOUCH_POLICY_NEVER;
+    case piv::TouchPolicy::kAlways:
+      return v1::TOUCH_POLICY_ALWAYS;
+    case piv::TouchPolicy::kCached:
+      return v1::TOUCH_POLICY_CACHED;
+    default:
+      return v1::TOUCH_POLICY_UNSPECIFIED;
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<SignatureCheck> FromProto(const v1::SignatureCheck& message) {
@@ -217,6 +262,38 @@ v1::ProofVerdict ToProto(const bundle::Verdict& verdict) {
     fact->mutable_cosign_time()->set_seconds(absl::ToUnixSeconds(witness.time));
   }
   message.set_quorum(verdict.quorum);
+  return message;
+}
+
+AttestationCheck FromProto(const v1::VerifyAttestationRequest& message) {
+  AttestationCheck check;
+  check.certificate = message.certificate();
+  check.intermediates.assign(message.intermediates().begin(), message.intermediates().end());
+  check.roots.assign(message.roots().begin(), message.roots().end());
+  check.expected_spki = message.expected_spki();
+  if (message.has_expected_serial_number()) {
+    check.expected_serial = message.expected_serial_number();
+  }
+  return check;
+}
+
+v1::AttestationVerdict ToProto(const AttestationVerdict& verdict) {
+  v1::AttestationVerdict message;
+  message.set_verified(verdict.verified());
+  message.set_reason(ToProto(verdict.reason));
+  message.set_detail(verdict.detail);
+  if (!verdict.facts.has_value()) return message;
+  const piv::Attestation& attestation = *verdict.facts;
+  v1::AttestationFacts* facts = message.mutable_facts();
+  facts->set_spki(attestation.spki_der);
+  facts->set_serial_number(attestation.serial);
+  facts->set_firmware_version(attestation.firmware.ToString());
+  facts->set_pin_policy(ToProto(attestation.pin_policy));
+  facts->set_touch_policy(ToProto(attestation.touch_policy));
+  facts->set_form_factor(std::string(piv::FormFactorName(attestation.form_factor)));
+  facts->set_fips(attestation.fips);
+  if (attestation.slot != piv::Slot{}) facts->set_slot(piv::SlotName(attestation.slot));
+  facts->set_fingerprint(base::HexEncode(base::AsBytes(crypto::Sha256(attestation.spki_der))));
   return message;
 }
 

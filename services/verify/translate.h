@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "countersign/verify/v1/verify.pb.h"
 #include "libs/bundle/verify.h"
+#include "services/verify/attestations.h"
 #include "services/verify/verifier.h"
 
 namespace countersign::verify {
@@ -20,6 +21,11 @@ v1::Verdict ToProto(bool verified);
 v1::ItemError ToItemError(const absl::Status& status);
 
 v1::ProofVerdict ToProto(const bundle::Verdict& verdict);
+
+// The check that `message` asks for; views into it.
+AttestationCheck FromProto(const v1::VerifyAttestationRequest& message);
+
+v1::AttestationVerdict ToProto(const AttestationVerdict& verdict);
 
 // The digests of the artifact that a request gives: by `digests`, or from `artifact` when that is
 // not null. Copies the digests; `artifact` must outlive the result, which answers InvalidArgument

@@ -19,8 +19,12 @@ constexpr size_t kInlineBytes = 16 << 10;
 
 }  // namespace
 
-VerifyService::VerifyService(Verifier* verifier, base::ThreadPool* executor, int max_waiting)
-    : verifier_(verifier), executor_(executor), max_waiting_(max_waiting) {}
+VerifyService::VerifyService(Verifier* verifier, const Attestations* attestations,
+                             base::ThreadPool* executor, int max_waiting)
+    : verifier_(verifier),
+      attestations_(attestations),
+      executor_(executor),
+      max_waiting_(max_waiting) {}
 
 grpc::ServerUnaryReactor* VerifyService::OnExecutor(grpc::CallbackServerContext* context,
                                                     std::function<absl::Status()> function) {
@@ -122,6 +126,16 @@ grpc::ServerUnaryReactor* VerifyService::VerifyTlogProof(grpc::CallbackServerCon
                                 request->has_artifact() ? &request->artifact() : nullptr));
     ASSIGN_OR_RETURN(const bundle::Verdict verdict,
                      verifier_->VerifyTlogProof(request->proof(), artifact, request->trust_file()));
+    *response->mutable_verdict() = ToProto(verdict);
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* VerifyService::VerifyAttestation(
+    grpc::CallbackServerContext* context, const v1::VerifyAttestationRequest* request,
+    v1::VerifyAttestationResponse* response) {
+  return OnExecutor(context, [this, request, response]() -> absl::Status {
+    ASSIGN_OR_RETURN(const AttestationVerdict verdict, attestations_->Verify(FromProto(*request)));
     *response->mutable_verdict() = ToProto(verdict);
     return absl::OkStatus();
   });

@@ -7,8 +7,10 @@
 #include <string>
 
 #include "catch2/catch.hpp"
+#include "libs/base/clock.h"
 #include "libs/crypto/digest.h"
 #include "libs/crypto/private_key.h"
+#include "libs/piv/test_attestation.h"
 #include "libs/runtime/status.h"
 #include "libs/testing/in_process_server.h"
 #include "libs/testing/matchers.h"
@@ -28,7 +30,8 @@ struct Served {
   explicit Served(int max_waiting = 100)
       : pool(2),
         verifier({.pool = &pool}),
-        service(&verifier, &pool, max_waiting),
+        attestations(RequireOk(Attestations::Create({}, base::Clock::System()))),
+        service(&verifier, &attestations, &pool, max_waiting),
         server(&service),
         stub(v1::VerifyService::NewStub(server.channel())) {}
 
@@ -42,6 +45,7 @@ struct Served {
 
   base::ThreadPool pool;
   Verifier verifier;
+  Attestations attestations;
   VerifyService service;
   testing::InProcessServer server;
   std::unique_ptr<v1::VerifyService::Stub> stub;
@@ -232,6 +236,59 @@ TEST_CASE("The artifact is given once, and by the hash that the proof was made w
   CHECK(runtime::ReasonOf(missing).value_or("") == "ARTIFACT_DIGEST_MISSING");
   *request.add_artifact_digests() = *digest;
   CHECK_THAT(call(), StatusIs(StatusCode::kInvalidArgument, "twice"));
+}
+
+TEST_CASE("An attestation's verdict carries what the card says of the key") {
+  Served served;
+  const auto key = RequireOk(crypto::PrivateKey::Generate(Algorithm::kEcdsaP256Sha256));
+  piv::Attestation stated = piv::TestFacts(key.public_key());
+  stated.fips = true;
+  const piv::TestChain chain = piv::MakeTestChain(stated);
+  v1::VerifyAttestationRequest request;
+  v1::VerifyAttestationResponse response;
+  const auto call = [&] {
+    return served.Call(&v1::VerifyService::Stub::VerifyAttestation, request, &response);
+  };
+  CHECK_THAT(call(), StatusIs(StatusCode::kInvalidArgument, "certificate is required"));
+  request.set_certificate(chain.attestation);
+  request.add_intermediates(chain.card.certificate.der);
+  const absl::Status missing = call();
+  CHECK_THAT(missing, StatusIs(StatusCode::kFailedPrecondition, "--attestation-roots"));
+  CHECK(runtime::ReasonOf(missing).value_or("") == "ROOTS_MISSING");
+  request.add_roots(chain.root.certificate.der);
+  request.set_expected_spki(key.public_key().spki_der());
+  request.set_expected_serial_number(stated.serial);
+  REQUIRE_THAT(call(), IsOk());
+  INFO(response.verdict().detail());
+  CHECK(response.verdict().verified());
+  CHECK(response.verdict().reason() == v1::ATTESTATION_REASON_VERIFIED);
+  CHECK(response.verdict().detail().empty());
+  const v1::AttestationFacts& facts = response.verdict().facts();
+  CHECK(facts.spki() == key.public_key().spki_der());
+  CHECK(facts.fingerprint() == key.public_key().Fingerprint());
+  CHECK(facts.serial_number() == stated.serial);
+  CHECK(facts.firmware_version() == "5.4.3");
+  CHECK(facts.pin_policy() == v1::PIN_POLICY_ALWAYS);
+  CHECK(facts.touch_policy() == v1::TOUCH_POLICY_CACHED);
+  CHECK(facts.form_factor() == "USB-C nano");
+  CHECK(facts.fips());
+  CHECK(facts.slot() == "9c");
+
+  request.set_expected_serial_number(1);
+  REQUIRE_THAT(call(), IsOk());
+  CHECK_FALSE(response.verdict().verified());
+  CHECK(response.verdict().reason() == v1::ATTESTATION_REASON_SERIAL_MISMATCH);
+  request.set_expected_spki("another");
+  REQUIRE_THAT(call(), IsOk());
+  CHECK(response.verdict().reason() == v1::ATTESTATION_REASON_KEY_MISMATCH);
+  request.clear_intermediates();
+  REQUIRE_THAT(call(), IsOk());
+  CHECK(response.verdict().reason() == v1::ATTESTATION_REASON_NOT_TRUSTED);
+  CHECK(response.verdict().has_facts());
+  request.set_certificate("no certificate");
+  REQUIRE_THAT(call(), IsOk());
+  CHECK(response.verdict().reason() == v1::ATTESTATION_REASON_MALFORMED);
+  CHECK_FALSE(response.verdict().has_facts());
 }
 
 TEST_CASE("Work beyond what may wait is refused, and what waits is done") {
