@@ -40,7 +40,7 @@ absl::StatusOr<v1::EncryptResponse> Encrypt(KeyRing& keys, const v1::EncryptRequ
   ASSIGN_OR_RETURN(const auto key, EncryptionKey(keys, request.name()));
   ASSIGN_OR_RETURN(
       crypto::HpkeCiphertext sealed,
-      crypto::HpkeSeal(key->key->public_key(), request.info(), request.aad(), request.plaintext()));
+      crypto::HpkeSeal(key->public_key, request.info(), request.aad(), request.plaintext()));
   v1::EncryptResponse response;
   response.set_key_version(key->version);
   response.set_enc(std::move(sealed.enc));

@@ -4,6 +4,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "libs/runtime/field_error.h"
 
 namespace countersign::sign {
 
@@ -15,6 +16,10 @@ inline constexpr char kDecryptionFailed[] = "DECRYPTION_FAILED";
 inline constexpr char kKeyExists[] = "KEY_EXISTS";
 inline constexpr char kRequestIdReused[] = "REQUEST_ID_REUSED";
 inline constexpr char kNoLedger[] = "NO_LEDGER";
+inline constexpr char kNoYubikeyAgent[] = "NO_YUBIKEY_AGENT";
+inline constexpr char kYubikeySessionRefused[] = "YUBIKEY_SESSION_REFUSED";
+inline constexpr char kBackendRequired[] = "BACKEND_REQUIRED";
+inline constexpr char kKeyOfAnotherTenant[] = "KEY_OF_ANOTHER_TENANT";
 inline constexpr char kAuthorityExists[] = "AUTHORITY_EXISTS";
 inline constexpr char kAuthorityDisabled[] = "AUTHORITY_DISABLED";
 inline constexpr char kIssuerCannot[] = "ISSUER_CANNOT";
@@ -32,8 +37,7 @@ inline constexpr char kKeyExportForbidden[] = "KEY_EXPORT_FORBIDDEN";
 inline constexpr char kAlreadyRevoked[] = "ALREADY_REVOKED";
 inline constexpr char kNotOurs[] = "NOT_OURS";
 
-// INVALID_ARGUMENT with a google.rpc.BadRequest that names `field` as in the request's proto.
-absl::Status FieldError(absl::string_view field, absl::string_view description);
+using ::countersign::runtime::FieldError;
 
 // INVALID_ARGUMENT with one of the reasons above.
 absl::Status ArgumentError(absl::string_view reason, absl::string_view message);

@@ -25,8 +25,9 @@ struct LiveKey {
   std::string version;  // resource name
   std::string tenant;
   crypto::Algorithm algorithm;
-  std::shared_ptr<const crypto::PrivateKey> key;
-  std::unique_ptr<Signer> signer;  // null for keys that encrypt
+  crypto::PublicKey public_key;
+  std::shared_ptr<const crypto::PrivateKey> key;  // null for keys on cards
+  std::unique_ptr<Signer> signer;                 // null for keys that encrypt
 };
 
 // A bounded cache over a KeyStore. Thread-safe.
@@ -49,9 +50,13 @@ class KeyRing {
   // The key or version of this resource name when it is cached, else null. Never blocks.
   std::shared_ptr<const LiveKey> Find(const std::string& name);
 
-  // The same, read from the database when it is not cached. Blocks. Errors as KeyStore::Load, and
-  // InvalidArgument for a malformed name.
+  // The same, read from the database when it is not cached. Blocks. Errors as KeyStore::Load,
+  // InvalidArgument for a malformed name, and FailedPrecondition with reason NO_YUBIKEY_AGENT for a
+  // key on a card when there is no agent. (Whether the card is there shows when it is to sign.)
   absl::StatusOr<std::shared_ptr<const LiveKey>> Load(const std::string& name);
+
+  // `key`, which is in no database yet, for use as others are. It has no name.
+  std::shared_ptr<const LiveKey> Wrap(std::shared_ptr<const crypto::PrivateKey> key) const;
 
   cache::LruCache<std::string, std::shared_ptr<const LiveKey>>::Stats stats() const {
     return cache_.stats();

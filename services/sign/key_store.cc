@@ -11,9 +11,9 @@
 #include "libs/base/bytes.h"
 #include "libs/base/status_macros.h"
 #include "libs/crypto/public_key.h"
-#include "libs/crypto/random.h"
 #include "services/sign/algorithms.h"
 #include "services/sign/errors.h"
+#include "services/sign/key_store_impl.h"
 #include "services/sign/labels.h"
 #include "services/sign/schema.h"
 
@@ -26,12 +26,13 @@ using ::countersign::storage::Rows;
 using ::countersign::storage::Transaction;
 using ::countersign::storage::Value;
 
-constexpr size_t kMaxOwnerBytes = 256;
 constexpr char kKekCheckText[] = "countersign";
 constexpr char kKekCheckAad[] = "countersign sign kek check v1";
 
 constexpr absl::string_view kKeyColumns =
-    "key_id, algorithm, owner, labels, primary_version, last_version, create_time, update_time";
+    "key_id, algorithm, owner, labels, primary_version, last_version, create_time, update_time,"
+    " backend, COALESCE((SELECT v.backend FROM key_versions v WHERE v.tenant = keys.tenant"
+    " AND v.key_id = keys.key_id AND v.version = keys.primary_version), '')";
 constexpr absl::string_view kVersionColumns = "version, state, spki, create_time, destroy_time";
 
 google::protobuf::Timestamp ToTimestamp(int64_t micros) {
@@ -49,11 +50,6 @@ absl::Status NoSuchKey(const KeyName& name) {
   return absl::NotFoundError(absl::StrCat("no such key: ", name.ToString()));
 }
 
-absl::Status CheckOwner(const std::string& owner) {
-  if (owner.size() <= kMaxOwnerBytes) return absl::OkStatus();
-  return FieldError("key.owner", absl::StrCat("at most ", kMaxOwnerBytes, " bytes"));
-}
-
 absl::StatusOr<v1::Key> KeyFromRow(const std::string& tenant, const Row& row) {
   ASSIGN_OR_RETURN(const crypto::Algorithm algorithm, crypto::ParseAlgorithm(row.Text(1)));
   const KeyName name = {tenant, row.Text(0)};
@@ -65,6 +61,9 @@ absl::StatusOr<v1::Key> KeyFromRow(const std::string& tenant, const Row& row) {
   if (row.Int(4) != 0) key.set_primary_version(name.WithVersion(row.Int(4)).ToString());
   *key.mutable_create_time() = ToTimestamp(row.Int(6));
   *key.mutable_update_time() = ToTimestamp(row.Int(7));
+  if (row.Text(8) == kYubikeyBackend) {
+    key.mutable_backend()->mutable_yubikey()->set_key(row.Text(9));
+  }
   return key;
 }
 
@@ -80,7 +79,27 @@ v1::KeyVersion VersionFromRow(const KeyName& key, v1::Algorithm algorithm, const
   return version;
 }
 
-// A key's row, with the columns of kKeyColumns.
+// The version that `name` means: its own, or the primary one of the key.
+absl::StatusOr<KeyName> ResolveVersion(Transaction& transaction, const KeyName& name) {
+  if (name.version != 0) return name;
+  ASSIGN_OR_RETURN(const Row row, ReadKeyRow(transaction, name));
+  if (row.Int(4) == 0) {
+    return PreconditionError(
+        kKeyVersionDestroyed,
+        absl::StrCat("every version of ", name.ToString(), " is destroyed; rotate the key"));
+  }
+  return name.WithVersion(row.Int(4));
+}
+
+absl::Status Touch(Transaction& transaction, const KeyName& name, absl::Time now) {
+  return transaction
+      .Run("UPDATE keys SET update_time = $3 WHERE tenant = $1 AND key_id = $2",
+           {Text(name.tenant), Text(name.key), absl::ToUnixMicros(now)})
+      .status();
+}
+
+}  // namespace
+
 absl::StatusOr<Row> ReadKeyRow(Transaction& transaction, const KeyName& name) {
   ASSIGN_OR_RETURN(Rows rows,
                    transaction.Query(absl::StrCat("SELECT ", kKeyColumns,
@@ -109,37 +128,17 @@ absl::StatusOr<v1::KeyVersion> ReadVersion(Transaction& transaction, const KeyNa
   return VersionFromRow(name, key.algorithm(), rows[0]);
 }
 
-// The version that `name` means: its own, or the primary one of the key.
-absl::StatusOr<KeyName> ResolveVersion(Transaction& transaction, const KeyName& name) {
-  if (name.version != 0) return name;
-  ASSIGN_OR_RETURN(const Row row, ReadKeyRow(transaction, name));
-  if (row.Int(4) == 0) {
-    return PreconditionError(
-        kKeyVersionDestroyed,
-        absl::StrCat("every version of ", name.ToString(), " is destroyed; rotate the key"));
-  }
-  return name.WithVersion(row.Int(4));
-}
-
-absl::Status Touch(Transaction& transaction, const KeyName& name, absl::Time now) {
-  return transaction
-      .Run("UPDATE keys SET update_time = $3 WHERE tenant = $1 AND key_id = $2",
-           {Text(name.tenant), Text(name.key), absl::ToUnixMicros(now)})
-      .status();
-}
-
-}  // namespace
-
 KeyStore::KeyStore(std::unique_ptr<storage::Database> database, crypto::Kek kek,
-                   const base::Clock* clock)
-    : database_(std::move(database)), kek_(std::move(kek)), clock_(clock) {}
+                   const base::Clock* clock, CardClient* cards)
+    : database_(std::move(database)), kek_(std::move(kek)), clock_(clock), cards_(cards) {}
 
 KeyStore::~KeyStore() = default;
 
 absl::StatusOr<std::unique_ptr<KeyStore>> KeyStore::Open(
-    std::unique_ptr<storage::Database> database, crypto::Kek kek, const base::Clock* clock) {
+    std::unique_ptr<storage::Database> database, crypto::Kek kek, const base::Clock* clock,
+    CardClient* cards) {
   RETURN_IF_ERROR(MigrateSchema(*database));
-  std::unique_ptr<KeyStore> store(new KeyStore(std::move(database), std::move(kek), clock));
+  std::unique_ptr<KeyStore> store(new KeyStore(std::move(database), std::move(kek), clock, cards));
   RETURN_IF_ERROR(store->CheckKek());
   return store;
 }
@@ -168,67 +167,6 @@ absl::Status KeyStore::CheckKek() {
 
 void KeyStore::Changed(const KeyName& name) {
   if (listener_ != nullptr) listener_(name);
-}
-
-template <typename Response, typename Request>
-absl::StatusOr<Response> KeyStore::Once(
-    const std::string& tenant, absl::string_view method, const Request& request,
-    const std::function<absl::StatusOr<Response>(Transaction&, absl::Time)>& body) {
-  ASSIGN_OR_RETURN(const std::string id, CheckRequestId(request.request_id()));
-  const std::string fingerprint = id.empty() ? "" : RequestFingerprint(method, request);
-  const absl::Time now = clock_->Now();
-  Response response;
-  RETURN_IF_ERROR(database_->InTransaction([&](Transaction& transaction) -> absl::Status {
-    if (!id.empty()) {
-      ASSIGN_OR_RETURN(const auto answer, FindAnswer(transaction, tenant, id, fingerprint, now));
-      if (answer.has_value()) {
-        return response.ParseFromString(*answer)
-                   ? absl::OkStatus()
-                   : absl::DataLossError("the kept answer of this request id is damaged");
-      }
-    }
-    ASSIGN_OR_RETURN(response, body(transaction, now));
-    if (id.empty()) return absl::OkStatus();
-    return SaveAnswer(transaction, tenant, id, fingerprint, response.SerializeAsString(), now);
-  }));
-  return response;
-}
-
-absl::StatusOr<v1::CreateKeyResponse> KeyStore::CreateKey(const v1::CreateKeyRequest& request) {
-  ASSIGN_OR_RETURN(const std::string tenant, ParseTenantName("parent", request.parent()));
-  ASSIGN_OR_RETURN(const crypto::Algorithm algorithm,
-                   KeyAlgorithm("key.algorithm", request.key().algorithm()));
-  RETURN_IF_ERROR(CheckOwner(request.key().owner()));
-  RETURN_IF_ERROR(CheckLabels("key.labels", request.key().labels()));
-  ASSIGN_OR_RETURN(const std::string id, CheckRequestId(request.request_id()));
-  if (!request.key_id().empty() && !ValidKeyId(request.key_id())) {
-    return FieldError("key_id",
-                      "expected 1 to 63 characters of a-z 0-9 -, beginning with a letter");
-  }
-  const KeyName name = {tenant,
-                        request.key_id().empty()
-                            ? absl::StrCat("key-", base::HexEncode(crypto::RandomBytes(8)))
-                            : request.key_id(),
-                        1};
-  // Generating an RSA key takes seconds: not for a repeated request, nor while others wait to
-  // write.
-  if (!id.empty()) {
-    ASSIGN_OR_RETURN(const auto answer,
-                     Recall(tenant, id, RequestFingerprint("CreateKey", request)));
-    v1::CreateKeyResponse response;
-    if (answer.has_value() && response.ParseFromString(*answer)) return response;
-  }
-  ASSIGN_OR_RETURN(const crypto::PrivateKey key, crypto::PrivateKey::Generate(algorithm));
-  return Once<v1::CreateKeyResponse>(
-      tenant, "CreateKey", request,
-      [&](Transaction& transaction, absl::Time now) -> absl::StatusOr<v1::CreateKeyResponse> {
-        RETURN_IF_ERROR(InsertKey(transaction, name, request.key().owner(),
-                                  FormatLabels(request.key().labels()), key, now));
-        v1::CreateKeyResponse response;
-        ASSIGN_OR_RETURN(*response.mutable_key(), ReadKey(transaction, name));
-        ASSIGN_OR_RETURN(*response.mutable_key_version(), ReadVersion(transaction, name));
-        return response;
-      });
 }
 
 absl::StatusOr<v1::GetKeyResponse> KeyStore::GetKey(const v1::GetKeyRequest& request) {
@@ -294,44 +232,6 @@ absl::StatusOr<v1::UpdateKeyResponse> KeyStore::UpdateKey(const v1::UpdateKeyReq
         ASSIGN_OR_RETURN(*response.mutable_key(), ReadKey(transaction, name));
         return response;
       });
-}
-
-absl::StatusOr<v1::RotateKeyResponse> KeyStore::RotateKey(const v1::RotateKeyRequest& request) {
-  ASSIGN_OR_RETURN(const KeyName name, ParseKeyName("name", request.name(), Want::kKey));
-  ASSIGN_OR_RETURN(const std::string id, CheckRequestId(request.request_id()));
-  if (!id.empty()) {
-    ASSIGN_OR_RETURN(const auto answer,
-                     Recall(name.tenant, id, RequestFingerprint("RotateKey", request)));
-    v1::RotateKeyResponse response;
-    if (answer.has_value() && response.ParseFromString(*answer)) return response;
-  }
-  v1::GetKeyRequest get;
-  get.set_name(request.name());
-  ASSIGN_OR_RETURN(const v1::GetKeyResponse current, GetKey(get));
-  ASSIGN_OR_RETURN(const crypto::Algorithm algorithm,
-                   KeyAlgorithm("key.algorithm", current.key().algorithm()));
-  ASSIGN_OR_RETURN(const crypto::PrivateKey key, crypto::PrivateKey::Generate(algorithm));
-  ASSIGN_OR_RETURN(
-      v1::RotateKeyResponse response,
-      Once<v1::RotateKeyResponse>(
-          name.tenant, "RotateKey", request,
-          [&](Transaction& transaction, absl::Time now) -> absl::StatusOr<v1::RotateKeyResponse> {
-            ASSIGN_OR_RETURN(const Row row, ReadKeyRow(transaction, name));
-            const KeyName version = name.WithVersion(row.Int(5) + 1);
-            RETURN_IF_ERROR(InsertVersion(transaction, version, key, now));
-            RETURN_IF_ERROR(transaction
-                                .Run("UPDATE keys SET primary_version = $3, last_version = $3,"
-                                     " update_time = $4 WHERE tenant = $1 AND key_id = $2",
-                                     {Text(name.tenant), Text(name.key), version.version,
-                                      absl::ToUnixMicros(now)})
-                                .status());
-            v1::RotateKeyResponse answer;
-            ASSIGN_OR_RETURN(*answer.mutable_key(), ReadKey(transaction, name));
-            ASSIGN_OR_RETURN(*answer.mutable_key_version(), ReadVersion(transaction, version));
-            return answer;
-          }));
-  Changed(name);
-  return response;
 }
 
 absl::StatusOr<v1::GetKeyVersionResponse> KeyStore::GetKeyVersion(
@@ -497,14 +397,16 @@ absl::StatusOr<KeyStore::LoadedKey> KeyStore::Load(const KeyName& name) {
   KeyName resolved;
   v1::KeyVersion version;
   std::string sealed;
+  std::string card_key;
   RETURN_IF_ERROR(database_->InSnapshot([&](Transaction& transaction) -> absl::Status {
     ASSIGN_OR_RETURN(resolved, ResolveVersion(transaction, name));
     ASSIGN_OR_RETURN(version, ReadVersion(transaction, resolved));
     ASSIGN_OR_RETURN(Rows rows, transaction.Query(
-                                    "SELECT sealed_key FROM key_versions"
+                                    "SELECT sealed_key, backend FROM key_versions"
                                     " WHERE tenant = $1 AND key_id = $2 AND version = $3",
                                     {Text(resolved.tenant), Text(resolved.key), resolved.version}));
     sealed = std::move(rows[0][0]).AsString();
+    card_key = rows[0].Text(1);
     return absl::OkStatus();
   }));
   if (version.state() == v1::KEY_VERSION_STATE_DISABLED) {
@@ -516,14 +418,26 @@ absl::StatusOr<KeyStore::LoadedKey> KeyStore::Load(const KeyName& name) {
   }
   ASSIGN_OR_RETURN(const crypto::Algorithm algorithm,
                    KeyAlgorithm("key.algorithm", version.algorithm()));
-  ASSIGN_OR_RETURN(const crypto::SecretBytes pkcs8, kek_.Open(sealed, resolved.ToString()));
-  ASSIGN_OR_RETURN(crypto::PrivateKey key, crypto::PrivateKey::FromPkcs8(pkcs8, algorithm));
+  ASSIGN_OR_RETURN(crypto::PublicKey public_key, crypto::PublicKey::FromSpkiDer(version.spki()));
+  LoadedKey loaded{std::move(resolved), algorithm, std::move(public_key), std::nullopt, ""};
+  ASSIGN_OR_RETURN(const crypto::SecretBytes secret,
+                   kek_.Open(sealed, SealAad(loaded.version, !card_key.empty())));
+  if (!card_key.empty()) {
+    // Who can write to the database, and not open what is sealed, cannot make one card key another.
+    if (secret.Expose(crypto::SecretAccess::Grant()) != card_key ||
+        card_key != CardKeyName(loaded.public_key)) {
+      return absl::DataLossError(absl::StrCat("the card key of ", version.name(), " was altered"));
+    }
+    loaded.card_key = std::move(card_key);
+    return loaded;
+  }
+  ASSIGN_OR_RETURN(crypto::PrivateKey key, crypto::PrivateKey::FromPkcs8(secret, algorithm));
   if (key.public_key().spki_der() != version.spki()) {
     return absl::DataLossError(absl::StrCat("the private and the public key of ", version.name(),
-                                            " do not belong "
-                                            "together"));
+                                            " do not belong together"));
   }
-  return LoadedKey{std::move(resolved), std::move(key)};
+  loaded.key = std::move(key);
+  return loaded;
 }
 
 absl::StatusOr<std::optional<std::string>> KeyStore::Recall(const std::string& tenant,

@@ -1,4 +1,5 @@
-// Keys at rest: their rows, their versions' sealed private halves, and answers kept by request id.
+// Keys at rest: their rows, their versions' sealed private halves or whereabouts on cards, and
+// answers kept by request id.
 #ifndef COUNTERSIGN_SERVICES_SIGN_KEY_STORE_H_
 #define COUNTERSIGN_SERVICES_SIGN_KEY_STORE_H_
 
@@ -15,21 +16,26 @@
 #include "libs/base/clock.h"
 #include "libs/crypto/aead.h"
 #include "libs/crypto/private_key.h"
+#include "libs/crypto/public_key.h"
 #include "libs/storage/database.h"
 #include "services/sign/names.h"
 #include "services/sign/requests.h"
 
 namespace countersign::sign {
 
-// Thread-safe. Methods block on the database: call them on an executor. Those that take a request
-// answer, and fail, as the contract says of the method of the same name.
+class CardClient;
+
+// Thread-safe. Methods block on the database, CreateKey and RotateKey with a backend on the YubiKey
+// agent too: call them on an executor. Those that take a request answer, and fail, as the contract
+// says of the method of the same name. The agent is never waited for in a transaction.
 class KeyStore {
  public:
   // Takes over `database`, bringing its schema up to date. FailedPrecondition when its keys are
-  // sealed under another KEK than `kek`.
+  // sealed under another KEK than `kek`. `cards` is where keys with a backend are, null for no
+  // agent: then none are made, and those that are there are only described. It must outlive this.
   static absl::StatusOr<std::unique_ptr<KeyStore>> Open(
       std::unique_ptr<storage::Database> database, crypto::Kek kek,
-      const base::Clock* clock = base::Clock::System());
+      const base::Clock* clock = base::Clock::System(), CardClient* cards = nullptr);
 
   ~KeyStore();
   KeyStore(const KeyStore&) = delete;
@@ -61,11 +67,17 @@ class KeyStore {
 
   struct LoadedKey {
     KeyName version;
-    crypto::PrivateKey key;
+    crypto::Algorithm algorithm;
+    crypto::PublicKey public_key;
+    std::optional<crypto::PrivateKey> key;  // unless it is on a card
+    std::string card_key;                   // `keys/{fingerprint}` of one on a card
   };
-  // The private key of a version, or of a key's primary one. NotFound; FailedPrecondition when it
-  // is disabled or destroyed; DataLoss when the sealed key was altered.
+  // A version, or a key's primary one, for use. NotFound; FailedPrecondition when it is disabled or
+  // destroyed; DataLoss when the sealed key was altered. The agent is not asked.
   absl::StatusOr<LoadedKey> Load(const KeyName& name);
+
+  // Where keys on cards are; null for no agent.
+  CardClient* cards() const { return cards_; }
 
   // The database, for those who keep other tables of the schema in it. Lives as long as the store.
   storage::Database* database() { return database_.get(); }
@@ -87,7 +99,16 @@ class KeyStore {
   void OnChange(std::function<void(const KeyName&)> listener) { listener_ = std::move(listener); }
 
  private:
-  KeyStore(std::unique_ptr<storage::Database> database, crypto::Kek kek, const base::Clock* clock);
+  // A key pair that is to become a version.
+  struct NewKey {
+    crypto::Algorithm algorithm;
+    crypto::PublicKey public_key;
+    std::string card_key;        // empty for one of our own
+    crypto::SecretBytes secret;  // what gets sealed: PKCS#8, or the card key's name
+  };
+
+  KeyStore(std::unique_ptr<storage::Database> database, crypto::Kek kek, const base::Clock* clock,
+           CardClient* cards);
 
   absl::Status CheckKek();
 
@@ -101,18 +122,24 @@ class KeyStore {
                                           v1::KeyVersionState state, absl::Time now);
   absl::StatusOr<v1::KeyVersion> Destroy(storage::Transaction& transaction, const KeyName& name,
                                          absl::Time now);
+  static absl::StatusOr<NewKey> MakeNewKey(const crypto::PrivateKey& key);
+  // The key at the agent that `backend`, the request's `field`, names, made there if so wanted.
+  // `algorithm` is what it shall be for; nullopt: whatever the card says.
+  absl::StatusOr<NewKey> FindCardKey(absl::string_view field, const v1::KeyBackend& backend,
+                                     std::optional<crypto::Algorithm> algorithm);
   // Inserts a key with version 1. AlreadyExists when it is there.
   absl::Status InsertKey(storage::Transaction& transaction, const KeyName& name,
-                         const std::string& owner, const std::string& labels,
-                         const crypto::PrivateKey& key, absl::Time now);
+                         const std::string& owner, const std::string& labels, const NewKey& key,
+                         absl::Time now);
   // Inserts version `name.version` of a key with the private key sealed.
   absl::Status InsertVersion(storage::Transaction& transaction, const KeyName& name,
-                             const crypto::PrivateKey& key, absl::Time now);
+                             const NewKey& key, absl::Time now);
   void Changed(const KeyName& name);
 
   const std::unique_ptr<storage::Database> database_;
   const crypto::Kek kek_;
   const base::Clock* const clock_;
+  CardClient* const cards_;
   std::function<void(const KeyName&)> listener_;
 };
 

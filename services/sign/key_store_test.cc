@@ -69,7 +69,7 @@ TEST_CASE("A key of every algorithm is stored and comes back as it was") {
     const auto created = keys.Create("k" + std::to_string(number), algorithm);
     CHECK(created.key_version().algorithm() == algorithm);
     const auto loaded = RequireOk(keys.store->Load(Parsed(created.key().name())));
-    CHECK(loaded.key.public_key().spki_der() == created.key_version().spki());
+    CHECK(loaded.public_key.spki_der() == created.key_version().spki());
     CHECK(loaded.version.ToString() == created.key_version().name());
   }
 }
@@ -205,7 +205,7 @@ TEST_CASE("Rotating makes a new primary version and leaves the old ones usable")
   CHECK(rotated.key_version().name() == Version(2));
   CHECK(rotated.key_version().spki() != created.key_version().spki());
   CHECK(RequireOk(keys.store->Load(Parsed(kRelease))).version == Parsed(Version(2)));
-  CHECK(RequireOk(keys.store->Load(Parsed(Version(1)))).key.public_key().spki_der() ==
+  CHECK(RequireOk(keys.store->Load(Parsed(Version(1)))).public_key.spki_der() ==
         created.key_version().spki());
   CHECK_THAT(keys.store->RotateKey(Named<v1::RotateKeyRequest>("tenants/default/keys/missing")),
              kNotFound);
@@ -423,7 +423,7 @@ TEST_CASE("No private key's bytes are in the database's files") {
         v1::ALGORITHM_RSA_PSS_2048_SHA256, v1::ALGORITHM_HPKE_X25519}) {
     const auto created = keys.Create("", algorithm);
     const auto loaded = RequireOk(keys.store->Load(Parsed(created.key().name())));
-    const crypto::SecretBytes pkcs8 = RequireOk(loaded.key.ToPkcs8());
+    const crypto::SecretBytes pkcs8 = RequireOk(loaded.key->ToPkcs8());
     halves.emplace_back(std::string(pkcs8.Expose(crypto::SecretAccess::Grant())),
                         created.key_version().spki());
   }
@@ -513,7 +513,7 @@ TEST_CASE("A key made elsewhere is imported with what else its transaction write
   CHECK(got.key().primary_version() == version);
   CHECK(got.key().algorithm() == v1::ALGORITHM_ECDSA_P384_SHA384);
   const auto loaded = RequireOk(keys.store->Load(Parsed(version)));
-  CHECK(loaded.key.public_key() == key.public_key());
+  CHECK(loaded.key->public_key() == key.public_key());
 
   CHECK_THAT(import(absl::OkStatus()), StatusIs(absl::StatusCode::kAlreadyExists));
 }

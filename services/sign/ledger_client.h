@@ -8,16 +8,9 @@
 
 #include "absl/status/statusor.h"
 #include "countersign/sign/v1/resources.pb.h"
-
-namespace grpc {
-class CallbackServerContext;
-}
+#include "services/sign/call.h"
 
 namespace countersign::sign {
-
-// The call on whose behalf something is done; null when there is none. It ends, or is cancelled, no
-// later than the work for it.
-using Call = const grpc::CallbackServerContext*;
 
 // Thread-safe.
 class LedgerClient {

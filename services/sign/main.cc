@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "libs/base/clock.h"
 #include "libs/base/file.h"
 #include "libs/base/status_macros.h"
 #include "libs/crypto/aead.h"
@@ -21,6 +22,7 @@
 #include "services/sign/key_store.h"
 #include "services/sign/sign_service.h"
 #include "services/sign/signing.h"
+#include "services/sign/yubikey_setup.h"
 
 int main(int argc, char** argv) {
   using namespace countersign;  // NOLINT: a wiring diagram
@@ -47,6 +49,8 @@ int main(int argc, char** argv) {
   main.AddString("--log", &default_log, "the log to append to when a request names none");
   main.AddDuration("--ledger-timeout", &ledger_timeout, "the longest wait for the ledger");
   main.AddClientTls(&peer_tls);
+  sign::YubikeyFlags yubikey_flags;
+  sign::AddYubikeyFlags(&main, &yubikey_flags);
   sign::CertificateFlags certificate_flags;
   sign::AddCertificateFlags(&main, &certificate_flags);
   sign::IssuanceFlags issuance_flags;
@@ -66,8 +70,11 @@ int main(int argc, char** argv) {
           absl::StrCat(kek_file, " is missing but ", keys, " is there: restore it"));
     }
     ASSIGN_OR_RETURN(crypto::Kek kek, crypto::Kek::LoadOrCreate(kek_file));
+    ASSIGN_OR_RETURN(sign::CardClient* const cards,
+                     sign::AddCardClient(yubikey_flags, data, kek, peer_tls, &server));
     ASSIGN_OR_RETURN(auto database, storage::Database::Open(database_url));
-    ASSIGN_OR_RETURN(auto opened, sign::KeyStore::Open(std::move(database), std::move(kek)));
+    ASSIGN_OR_RETURN(auto opened, sign::KeyStore::Open(std::move(database), std::move(kek),
+                                                       base::Clock::System(), cards));
     auto* store = server.Own(std::move(opened));
     auto* keys = server.Own(std::make_unique<sign::KeyRing>(store, server.executor()));
 

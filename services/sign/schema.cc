@@ -7,18 +7,23 @@ namespace {
 
 // state: 1 enabled, 2 disabled, 3 destroyed, as in the contract. sealed_key is null once destroyed.
 //
-// Of certificates: status, profile and revocation_reason are the contract's numbers; serial is the
-// big-endian magnitude; host_names are joined by single spaces, lower-case. Moments are microseconds
-// since 1970. Only sign writes these tables; ocsp reads authorities, ocsp_signers, ocsp_records and
-// ocsp_head (FORMAT.md).
+// keys.backend is empty for keys of our own and "yubikey" for those on cards; key_versions.backend
+// is then the agent's name of the key, `keys/{fingerprint}`, by which it stays its tenant's when the
+// version is destroyed; sealed_key holds that name, sealed, so that it cannot be exchanged for
+// another's.
 //
-// Pages of the inventory come in the order of not_after and certificate_id, which is why most of its
-// indexes end so. The status of one that is not revoked has an index of its own, and the revoked ones
-// another, so that the many do not hide the few.
+// Of certificates: status, profile and revocation_reason are the contract's numbers; serial is the
+// big-endian magnitude; host_names are joined by single spaces, lower-case. Moments are
+// microseconds since 1970. Only sign writes these tables; ocsp reads authorities, ocsp_signers,
+// ocsp_records and ocsp_head (FORMAT.md).
+//
+// Pages of the inventory come in the order of not_after and certificate_id, which is why most of
+// its indexes end so. The status of one that is not revoked has an index of its own, and the
+// revoked ones another, so that the many do not hide the few.
 //
 // Of issuances: state is the contract's number; due_time is when it may be tried, and while it runs
-// the end of its claim's lease. request is empty for one of a renewal: it is made from the certificate
-// that it replaces. The row of issuance_queue is what those lock who count what waits.
+// the end of its claim's lease. request is empty for one of a renewal: it is made from the
+// certificate that it replaces. The row of issuance_queue is what those lock who count what waits.
 constexpr storage::Migration kMigrations[] = {
     {1, "keys, versions, requests", R"sql(
 CREATE TABLE keys (
@@ -222,6 +227,11 @@ CREATE TABLE acme_challenges (
   expire_time BIGINT NOT NULL
 );
 CREATE INDEX acme_challenges_by_time ON acme_challenges (expire_time);
+)sql"},
+    {4, "keys on cards", R"sql(
+ALTER TABLE keys ADD COLUMN backend TEXT NOT NULL DEFAULT '';
+ALTER TABLE key_versions ADD COLUMN backend TEXT NOT NULL DEFAULT '';
+CREATE INDEX key_versions_by_backend ON key_versions (backend) WHERE backend <> '';
 )sql"},
 };
 

@@ -16,8 +16,9 @@ class ThreadPool;
 
 namespace countersign::sign {
 
-// Thread-safe. Sign by a cached Ed25519 or P-256 key, not logged, is answered on gRPC's own thread
-// (it takes some 12 µs); everything else runs on the executor.
+// Thread-safe. Sign by a cached Ed25519 or P-256 key in memory, not logged, is answered on gRPC's
+// own thread (it takes some 12 µs); everything else runs on the executor. By a key on a card no
+// thread waits.
 class SignService final : public v1::SignService::CallbackService {
  public:
   // All must outlive every call.

@@ -41,7 +41,11 @@ SoftwareSigner::SoftwareSigner(std::shared_ptr<const crypto::PrivateKey> key,
                                base::ThreadPool* executor)
     : key_(std::move(key)), executor_(executor), cheap_(IsCheap(*key_)) {}
 
-void SoftwareSigner::Sign(absl::Span<const Payload> payloads, Done done) {
+absl::StatusOr<std::string> SoftwareSigner::SignNow(absl::string_view message) {
+  return key_->SignMessage(message);
+}
+
+void SoftwareSigner::Sign(absl::Span<const Payload> payloads, Call, Done done) {
   size_t bytes = 0;
   for (const Payload& payload : payloads) bytes += payload.bytes.size();
   if (cheap_ && payloads.size() <= kInlinePayloads && bytes <= kInlineBytes) {

@@ -11,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "libs/crypto/private_key.h"
+#include "services/sign/call.h"
 
 namespace countersign::base {
 class ThreadPool;
@@ -34,9 +35,13 @@ class Signer {
   virtual ~Signer() = default;
 
   // Signs all `payloads` or fails. Calls `done` once, from any thread, perhaps before it returns;
-  // this object and the payloads' array and bytes must live until then. A digest is of the length
-  // that the key's algorithm needs (crypto::SignedDigest).
-  virtual void Sign(absl::Span<const Payload> payloads, Done done) = 0;
+  // this object, `call` and the payloads' array and bytes must live until then. A digest is of the
+  // length that the key's algorithm needs (crypto::SignedDigest). What takes long ends with `call`.
+  virtual void Sign(absl::Span<const Payload> payloads, Call call, Done done) = 0;
+
+  // Signs one message and returns when that is done. Blocks for as long as it takes, but needs no
+  // other thread of the executor: for code that runs there.
+  virtual absl::StatusOr<std::string> SignNow(absl::string_view message) = 0;
 };
 
 // Signs with a key in memory: at once on the calling thread when that takes microseconds, else on
@@ -46,7 +51,8 @@ class SoftwareSigner : public Signer {
   // `executor` must outlive this object and every call.
   SoftwareSigner(std::shared_ptr<const crypto::PrivateKey> key, base::ThreadPool* executor);
 
-  void Sign(absl::Span<const Payload> payloads, Done done) override;
+  void Sign(absl::Span<const Payload> payloads, Call call, Done done) override;
+  absl::StatusOr<std::string> SignNow(absl::string_view message) override;
 
  private:
   const std::shared_ptr<const crypto::PrivateKey> key_;

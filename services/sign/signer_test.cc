@@ -21,7 +21,7 @@ struct Fixture {
 
   Result Sign(const std::vector<Payload>& payloads) {
     std::promise<Result> promise;
-    signer.Sign(payloads, [&](Result result) {
+    signer.Sign(payloads, nullptr, [&](Result result) {
       thread = std::this_thread::get_id();
       promise.set_value(std::move(result));
     });

@@ -124,22 +124,23 @@ void Signing::SignWithKey(std::shared_ptr<State> state) {
     }
   }
   State* const s = state.get();
-  s->key->signer->Sign(s->job.payloads, [this, state = std::move(state)](
-                                            absl::StatusOr<std::vector<std::string>> made) mutable {
-    if (!made.ok()) return state->Fail(made.status());
-    state->signatures.resize(made->size());
-    for (size_t i = 0; i < made->size(); ++i) {
-      v1::Signature& signature = state->signatures[i];
-      signature.set_signature(std::move((*made)[i]));
-      signature.set_algorithm(
-          ToProto(SignatureAlgorithm(state->key->algorithm, state->job.payloads[i])));
-      signature.set_key_version(state->key->version);
-    }
-    if (!Logged(state->job)) return state->Succeed();
-    if (state->job.request_id.empty()) return Append(std::move(state));
-    options_.executor->Schedule(
-        [this, state = std::move(state)]() mutable { Keep(std::move(state)); });
-  });
+  auto signed_all =
+      [this, state = std::move(state)](absl::StatusOr<std::vector<std::string>> made) mutable {
+        if (!made.ok()) return state->Fail(made.status());
+        state->signatures.resize(made->size());
+        for (size_t i = 0; i < made->size(); ++i) {
+          v1::Signature& signature = state->signatures[i];
+          signature.set_signature(std::move((*made)[i]));
+          signature.set_algorithm(
+              ToProto(SignatureAlgorithm(state->key->algorithm, state->job.payloads[i])));
+          signature.set_key_version(state->key->version);
+        }
+        if (!Logged(state->job)) return state->Succeed();
+        if (state->job.request_id.empty()) return Append(std::move(state));
+        options_.executor->Schedule(
+            [this, state = std::move(state)]() mutable { Keep(std::move(state)); });
+      };
+  s->key->signer->Sign(s->job.payloads, s->job.call, std::move(signed_all));
 }
 
 void Signing::Keep(std::shared_ptr<State> state) {
@@ -162,7 +163,7 @@ void Signing::Append(std::shared_ptr<State> state) {
   std::string spki;
   crypto::Algorithm algorithm;
   if (state->key != nullptr && state->key->version == version) {
-    spki = state->key->key->public_key().spki_der();
+    spki = state->key->public_key.spki_der();
     algorithm = state->key->algorithm;
   } else {
     // Signed earlier, or by another call: by a version that may be out of use since.

@@ -55,7 +55,7 @@ class Signing {
   //   NotFound             no such key, version or log
   //   FailedPrecondition   the key is disabled, destroyed or not for signing; no ledger configured
   //   AlreadyExists        the request id was used for another request
-  //   else                 what the ledger answered
+  //   else                 what the ledger answered, or the YubiKey agent for a key on a card
   void Sign(SigningJob job, Done done);
 
  private:

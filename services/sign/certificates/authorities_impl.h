@@ -69,8 +69,8 @@ struct Authorities::Impl {
   // An authority to be made, checked and certified before anything is written.
   struct Draft {
     AuthorityRow row;
-    std::shared_ptr<const crypto::PrivateKey> key;
-    bool new_key = false;
+    std::shared_ptr<const LiveKey> key;
+    bool new_key = false;  // it is in no database yet
     bool imported = false;
     std::shared_ptr<const LiveAuthority> issuer;  // null for a root, and an imported one
     pki::Certificate certificate;

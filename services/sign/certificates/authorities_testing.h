@@ -29,6 +29,7 @@
 #include "services/sign/certificates/crl_shard.h"
 #include "services/sign/certificates/ocsp_notifier.h"
 #include "services/sign/certificates/revocation.h"
+#include "services/sign/certificates/sign_and_assemble.h"
 #include "services/sign/key_ring.h"
 #include "services/sign/key_store.h"
 
@@ -74,9 +75,9 @@ class FakeNotifier : public OcspNotifier {
 
 struct SignProcess {
   SignProcess(const storage::EmptyDatabase& database, const base::Clock* the_clock,
-              bool allow_key_export = false, char ocsp_kek = 'o')
+              bool allow_key_export = false, char ocsp_kek = 'o', CardClient* cards = nullptr)
       : clock(the_clock),
-        store(testing::RequireOk(KeyStore::Open(database.Open(), KekOf('k'), clock))),
+        store(testing::RequireOk(KeyStore::Open(database.Open(), KekOf('k'), clock, cards))),
         authorities({.keys = store.get(),
                      .key_ring = &ring,
                      .certificates = &certificates,
@@ -139,7 +140,7 @@ struct SignProcess {
     added.authority_id = live->id;
     added.authority = live->name;
     added.certificate = RequireOk(pki::ParseCertificate(
-        RequireOk(pki::SignAndAssemble(pki::BuildTbsCertificate(what), *live->key->key))));
+        RequireOk(SignAndAssemble(pki::BuildTbsCertificate(what), *live->key))));
     added.profile = v1::CERTIFICATE_PROFILE_TLS_SERVER;
     added.owner_team = owner;
     pki::OcspStatus status;

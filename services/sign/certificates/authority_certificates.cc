@@ -8,9 +8,9 @@
 #include "libs/pki/der.h"
 #include "libs/pki/lint.h"
 #include "libs/pki/oid.h"
-#include "libs/pki/signature.h"
 #include "libs/runtime/error_details.h"
 #include "services/sign/certificates/crl_shard.h"
+#include "services/sign/certificates/sign_and_assemble.h"
 #include "services/sign/errors.h"
 
 namespace countersign::sign {
@@ -42,13 +42,13 @@ pki::Name SignerName(const pki::Name& authority) {
 }  // namespace
 
 absl::StatusOr<pki::Certificate> SignCertificate(const pki::CertificateTemplate& what,
-                                                 const crypto::PrivateKey& key,
+                                                 const LiveKey& key,
                                                  const pki::Certificate* issuer) {
   const std::string tbs = pki::BuildTbsCertificate(what);
   ASSIGN_OR_RETURN(const pki::Certificate draft, pki::ParseTbsCertificate(tbs));
   const absl::Status lint = pki::LintCertificate(draft, issuer);
   if (!lint.ok()) return runtime::AttachReason(lint, kLint);
-  ASSIGN_OR_RETURN(const std::string der, pki::SignAndAssemble(tbs, key));
+  ASSIGN_OR_RETURN(const std::string der, SignAndAssemble(tbs, key));
   return pki::ParseCertificate(der);
 }
 
@@ -110,8 +110,8 @@ pki::CertificateTemplate AuthorityTemplate(const std::string& subject_der,
   return what;
 }
 
-absl::StatusOr<OcspSigner> MakeOcspSigner(const pki::Certificate& authority,
-                                          const crypto::PrivateKey& key, absl::Time now) {
+absl::StatusOr<OcspSigner> MakeOcspSigner(const pki::Certificate& authority, const LiveKey& key,
+                                          absl::Time now) {
   if (now >= authority.not_after) {
     return PreconditionError(
         kIssuerExpired,
@@ -124,7 +124,7 @@ absl::StatusOr<OcspSigner> MakeOcspSigner(const pki::Certificate& authority,
   const absl::Time second = absl::FromUnixSeconds(absl::ToUnixSeconds(now));
   pki::CertificateTemplate what;
   what.serial = pki::RandomSerial();
-  what.signature_algorithm = key.algorithm();
+  what.signature_algorithm = key.algorithm;
   what.issuer_der = authority.subject_der;
   what.subject_der = pki::EncodeName(SignerName(authority.subject));
   what.not_before = std::max(second - kBackdated, authority.not_before);

@@ -1,6 +1,7 @@
 // The certificates that make authorities: their own, cross-certificates, OCSP signers'.
 //
-// Pure functions, but for randomness; safe to use from any thread.
+// Pure functions, but for randomness and what a key on a card does; safe to use from any thread.
+// Those that sign block for such a key: see SignAndAssemble.
 #ifndef COUNTERSIGN_SERVICES_SIGN_CERTIFICATES_AUTHORITY_CERTIFICATES_H_
 #define COUNTERSIGN_SERVICES_SIGN_CERTIFICATES_AUTHORITY_CERTIFICATES_H_
 
@@ -18,6 +19,7 @@
 #include "libs/crypto/private_key.h"
 #include "libs/pki/certificate.h"
 #include "libs/pki/certificate_builder.h"
+#include "services/sign/key_ring.h"
 
 namespace countersign::sign {
 
@@ -28,9 +30,9 @@ inline constexpr absl::Duration kOcspSignerLifetime = absl::Hours(30 * 24);
 
 // Lints what `what` describes, signs it with `key`, and parses it. `issuer` is null for a
 // self-signed one. InvalidArgument with reason LINT when it would break RFC 5280; nothing is signed
-// then.
+// then. Else as the key's signer answers.
 absl::StatusOr<pki::Certificate> SignCertificate(const pki::CertificateTemplate& what,
-                                                 const crypto::PrivateKey& key,
+                                                 const LiveKey& key,
                                                  const pki::Certificate* issuer);
 
 // What an authority's chain lets it put below itself.
@@ -63,8 +65,8 @@ struct OcspSigner {
 // A new P-256 signer, whatever the authority's own key: every client verifies it, and nothing signs
 // faster. Certified directly by `key`, that of `authority`, from `now` for kOcspSignerLifetime or
 // until the authority's end.
-absl::StatusOr<OcspSigner> MakeOcspSigner(const pki::Certificate& authority,
-                                          const crypto::PrivateKey& key, absl::Time now);
+absl::StatusOr<OcspSigner> MakeOcspSigner(const pki::Certificate& authority, const LiveKey& key,
+                                          absl::Time now);
 
 // DER elements one after the other, as columns `issuers` and `cross_certificates` hold them.
 std::string JoinDer(absl::Span<const std::string> elements);

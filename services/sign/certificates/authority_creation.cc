@@ -8,6 +8,7 @@
 #include "libs/pki/path.h"
 #include "libs/pki/signature.h"
 #include "services/sign/algorithms.h"
+#include "services/sign/card_client.h"
 #include "services/sign/certificates/authorities_impl.h"
 #include "services/sign/certificates/authority_settings.h"
 #include "services/sign/errors.h"
@@ -83,7 +84,7 @@ absl::Status Authorities::Impl::ChooseKey(const std::string& tenant, const v1::A
                         absl::StrCat(crypto::AlgorithmName(algorithm), " signs no certificates"));
     }
     ASSIGN_OR_RETURN(crypto::PrivateKey key, crypto::PrivateKey::Generate(algorithm));
-    draft->key = std::make_shared<const crypto::PrivateKey>(std::move(key));
+    draft->key = options.key_ring->Wrap(std::make_shared<const crypto::PrivateKey>(std::move(key)));
     draft->new_key = true;
     return absl::OkStatus();
   }
@@ -101,9 +102,16 @@ absl::Status Authorities::Impl::ChooseKey(const std::string& tenant, const v1::A
     return FieldError("authority.algorithm",
                       absl::StrCat("the key is for ", crypto::AlgorithmName(live->algorithm)));
   }
-  const absl::Status weak = weak_keys.Check(live->key->public_key().spki_der());
+  const absl::Status weak = weak_keys.Check(live->public_key.spki_der());
   if (!weak.ok()) return FieldError("authority.key_version", weak.message());
-  draft->key = live->key;
+  if (live->key == nullptr && live->algorithm == crypto::Algorithm::kEd25519) {
+    // Its certificates would still fit, and its CRLs only until some 50 are revoked.
+    return PreconditionError(
+        kWrongAlgorithm,
+        absl::StrCat("an Ed25519 key on a card signs at most ", kMaxCardMessage,
+                     " bytes, too few for CRLs; give the authority an ECDSA or RSA key"));
+  }
+  draft->key = live;
   draft->row.key_version = live->version;
   return absl::OkStatus();
 }
@@ -128,11 +136,10 @@ absl::Status Authorities::Impl::Certify(const pki::Name& subject,
   ASSIGN_OR_RETURN(const auto path_length, PathLength(wanted.path_length(), limits));
   const pki::Certificate* const issuer = chain.empty() ? nullptr : &chain.front();
   pki::CertificateTemplate what =
-      AuthorityTemplate(pki::EncodeName(subject), draft->key->public_key().spki_der(), path_length,
+      AuthorityTemplate(pki::EncodeName(subject), draft->key->public_key.spki_der(), path_length,
                         issuer, issuer != nullptr ? &draft->issuer->settings : nullptr);
-  const crypto::PrivateKey& signing_key =
-      issuer != nullptr ? *draft->issuer->key->key : *draft->key;
-  what.signature_algorithm = signing_key.algorithm();
+  const LiveKey& signing_key = issuer != nullptr ? *draft->issuer->key : *draft->key;
+  what.signature_algorithm = signing_key.algorithm;
   what.not_before = not_before;
   ASSIGN_OR_RETURN(
       what.not_after,
@@ -155,7 +162,7 @@ absl::StatusOr<AuthorityRow> Authorities::Impl::Write(Transaction& transaction, 
         row.key_version,
         options.keys->ImportKey(transaction, row.tenant,
                                 absl::StrCat("ca-", base::HexEncode(crypto::RandomBytes(8))),
-                                row.name, *draft.key));
+                                row.name, *draft.key->key));
   }
   ASSIGN_OR_RETURN(row.id, Insert(transaction, row));
   ASSIGN_OR_RETURN(std::unique_ptr<LiveAuthority> live, MakeLive(row));

@@ -40,6 +40,13 @@ absl::StatusOr<v1::ExportAuthorityResponse> Authorities::ExportAuthority(
   std::shared_ptr<const LiveKey> key;
   if (request.include_key()) {
     ASSIGN_OR_RETURN(key, impl_->options.key_ring->Load(row.key_version));
+    if (key->key == nullptr) {
+      return runtime::AttachReason(
+          absl::PermissionDeniedError(absl::StrCat(
+              "the private key of ", row.name,
+              " is on a card, which does not give it out; export the certificates alone")),
+          kKeyExportForbidden);
+    }
     base::Log(base::Severity::kWarning, "the private key of an authority is exported",
               {{"authority", row.name}});
   }

@@ -168,7 +168,7 @@ absl::Status Authorities::Impl::ReadImport(const v1::ImportAuthorityRequest& req
                    request.has_pem() ? OpenPem(request.pem()) : OpenPkcs12(request));
   const pki::Certificate* const own = &contents.own;
   const std::vector<pki::Certificate>& pool = contents.all;
-  draft->key = std::move(contents.key);
+  draft->key = options.key_ring->Wrap(std::move(contents.key));
   const auto& constraints = own->extensions.basic_constraints;
   if (!constraints.has_value() || !constraints->ca) {
     return FieldError(field,

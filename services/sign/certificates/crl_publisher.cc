@@ -9,11 +9,11 @@
 #include "libs/base/log.h"
 #include "libs/base/status_macros.h"
 #include "libs/pki/crl.h"
-#include "libs/pki/signature.h"
 #include "services/sign/certificates/authorities.h"
 #include "services/sign/certificates/certificate_metrics.h"
 #include "services/sign/certificates/certificate_store.h"
 #include "services/sign/certificates/crl_shard.h"
+#include "services/sign/certificates/sign_and_assemble.h"
 #include "services/sign/errors.h"
 
 namespace countersign::sign {
@@ -223,7 +223,7 @@ absl::Status CrlPublisher::PublishChunk(const LiveAuthority& authority,
     }
     what.revoked = revoked;
     ASSIGN_OR_RETURN(const std::string der,
-                     pki::SignAndAssemble(pki::BuildTbsCertList(what), *authority.key->key));
+                     SignAndAssemble(pki::BuildTbsCertList(what), *authority.key));
     params.push_back({authority.id, shard, number, static_cast<int64_t>(revoked.size()),
                       absl::ToUnixMicros(what.this_update), absl::ToUnixMicros(what.next_update),
                       Value::Bytes(der)});

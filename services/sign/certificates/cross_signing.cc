@@ -112,7 +112,7 @@ absl::StatusOr<pki::Certificate> Authorities::Impl::CrossCertify(
   ASSIGN_OR_RETURN(what.not_after, EndOf("not_after", request.has_not_after(), request.not_after(),
                                          subject.not_after, chain.front().not_after, now));
   ASSIGN_OR_RETURN(pki::Certificate certificate,
-                   SignCertificate(what, *signer.key->key, &chain.front()));
+                   SignCertificate(what, *signer.key, &chain.front()));
   RETURN_IF_ERROR(CheckNewPath(certificate, chain, now));
   return certificate;
 }

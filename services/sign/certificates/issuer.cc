@@ -87,7 +87,7 @@ absl::StatusOr<std::shared_ptr<const IssuingAuthority>> Issuer::FindAuthority(
 
 void Issuer::IssueOne(const v1::IssueCertificateRequest& request,
                       std::shared_ptr<const IssuingAuthority> authority, std::string fingerprint,
-                      CertificateStore::InsertDone done) {
+                      Call call, CertificateStore::InsertDone done) {
   const LiveAuthority& live = *authority->live;
   const absl::Time now = options_.clock->Now();
   absl::StatusOr<Issuance> issuance =
@@ -133,7 +133,7 @@ void Issuer::IssueOne(const v1::IssueCertificateRequest& request,
   state->payload = {Payload::Kind::kMessage, made.certificate.tbs};
   State* const s = state.get();
   live.key->signer->Sign(
-      absl::MakeConstSpan(&s->payload, 1),
+      absl::MakeConstSpan(&s->payload, 1), call,
       [this, state = std::move(state)](absl::StatusOr<std::vector<std::string>> signatures) {
         if (!signatures.ok()) return state->done(signatures.status());
         pki::Certificate& certificate = state->made.certificate;
@@ -154,7 +154,7 @@ void Issuer::Issue(const v1::IssueCertificateRequest& request, Call call, Done d
   if (!authority.ok()) return done(authority.status());
   std::string fingerprint =
       request.request_id().empty() ? "" : RequestFingerprint(kMethod, request);
-  IssueOne(request, *authority, std::move(fingerprint),
+  IssueOne(request, *authority, std::move(fingerprint), call,
            [this, call, authority = *authority, ledger = WantsLedger(request),
             wait = request.ledger(), log = request.log(),
             done = std::move(done)](absl::StatusOr<v1::Certificate> certificate) mutable {
@@ -243,7 +243,7 @@ void Issuer::IssueBatch(const v1::BatchIssueCertificatesRequest& request, BatchD
       whole.set_parent(request.parent());
       fingerprint = RequestFingerprint(kMethod, whole);
     }
-    IssueOne(item, *authority, std::move(fingerprint), answer);
+    IssueOne(item, *authority, std::move(fingerprint), nullptr, answer);
   };
   options_.executor->ParallelFor((count + kChunk - 1) / kChunk, [&](int chunk) {
     const int end = std::min(count, (chunk + 1) * kChunk);

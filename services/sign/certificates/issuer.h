@@ -58,7 +58,7 @@ class Issuer final : public Issuing {
   // the request's, empty when it has no request id.
   void IssueOne(const v1::IssueCertificateRequest& request,
                 std::shared_ptr<const IssuingAuthority> authority, std::string fingerprint,
-                CertificateStore::InsertDone done);
+                Call call, CertificateStore::InsertDone done);
   void Log(std::shared_ptr<const IssuingAuthority> authority, const std::string& log,
            v1::LedgerWait wait, Call call, v1::IssueCertificateResponse response, Done done);
 

@@ -168,7 +168,7 @@ absl::StatusOr<v1::RotateOcspSignerResponse> Authorities::RotateOcspSigner(
   if (answered.has_value()) return *answered;
   ASSIGN_OR_RETURN(const auto authority, Load(request.name()));
   ASSIGN_OR_RETURN(const OcspSigner signer,
-                   MakeOcspSigner(authority->certificate, *authority->key->key, impl_->Now()));
+                   MakeOcspSigner(authority->certificate, *authority->key, impl_->Now()));
   ASSIGN_OR_RETURN(
       v1::RotateOcspSignerResponse response,
       impl_->Change<v1::RotateOcspSignerResponse>(
@@ -210,7 +210,7 @@ absl::Status Authorities::Impl::RotateIfExpiring(Authorities* authorities, int64
   // What the key's owner has disabled is no failure.
   if (authority->key == nullptr) return absl::OkStatus();
   ASSIGN_OR_RETURN(const OcspSigner signer,
-                   MakeOcspSigner(authority->certificate, *authority->key->key, now));
+                   MakeOcspSigner(authority->certificate, *authority->key, now));
   const absl::Status status =
       ChangeTables([&](Transaction& transaction, int64_t number) -> absl::Status {
         AuthorityRow row;
