@@ -30,7 +30,8 @@ struct KeyPlace {
 // What a name of a key means at the moment.
 struct CardKey {
   std::string name;
-  // Where it is: several places are the same key, or, of an alias, keys that are as good as another.
+  // Where it is: several places are the same key, or, of an alias, keys that are as good as
+  // another.
   std::vector<KeyPlace> places;
 };
 
@@ -44,15 +45,17 @@ struct Decrypted {
   crypto::SecretBytes secret;
 };
 
-// Thread-safe. Names of keys are `cards/{serial}/slots/{slot}`; `keys/{fingerprint}`, the lower-case
-// hex SHA-256 of a SubjectPublicKeyInfo, wherever that key is; and `keys/{alias}`, as configured.
+// Thread-safe. Names of keys are `cards/{serial}/slots/{slot}`; `keys/{fingerprint}`, the
+// lower-case hex SHA-256 of a SubjectPublicKeyInfo, wherever that key is; and `keys/{alias}`, as
+// configured.
 //
-// Uses call `done` once, from any thread, perhaps before they return. They are done by the card with
-// the shortest queue of those that have the key, no later than `deadline`, and fail:
+// Uses call `done` once, from any thread, perhaps before they return. They are done by the card
+// with the shortest queue of those that have the key, no later than `deadline`, and fail:
 //   NotFound            no such card, slot, alias or key here at the moment
 //   InvalidArgument     a malformed name, an algorithm that is not the key's, a digest of the wrong
 //                       length, a ciphertext that does not decrypt
-//   FailedPrecondition  reason PIN_NEEDED (the card wants its PIN: unlock it), PIN_BLOCKED, PIN_FLOOR
+//   FailedPrecondition  reason PIN_NEEDED (the card wants its PIN: unlock it), PIN_BLOCKED,
+//   PIN_FLOOR
 //                       (too few tries left to risk one), TOUCH_REQUIRED, CARD_LOCKED
 //   ResourceExhausted   reason QUEUE_FULL, with RetryInfo
 //   DeadlineExceeded    the deadline passed while it was queued: the card has not seen it

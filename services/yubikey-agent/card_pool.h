@@ -26,8 +26,8 @@ class CardReaders;
 // Whether a card takes work.
 enum class CardState {
   kReady,
-  // Its PIN is blocked, or has so few tries left that the agent tries no more. Keys that need no PIN
-  // still work.
+  // Its PIN is blocked, or has so few tries left that the agent tries no more. Keys that need no
+  // PIN still work.
   kLocked,
   // It answers, but not as a PIV card that the agent can use.
   kFailed,
@@ -56,9 +56,9 @@ struct CardInfo {
 struct CardCounters {
   uint64_t operations = 0;
   uint64_t failures = 0;
-  uint64_t expired = 0;   // dropped from a queue, their deadline being over
-  uint64_t refused = 0;   // the queue was full
-  uint64_t moved = 0;     // taken over by another card
+  uint64_t expired = 0;  // dropped from a queue, their deadline being over
+  uint64_t refused = 0;  // the queue was full
+  uint64_t moved = 0;    // taken over by another card
   uint64_t removals = 0;
 };
 
@@ -66,9 +66,9 @@ struct CardCounters {
 //
 // A PIN is held in locked memory from Unlock until Lock, until the card is pulled, until
 // `pin_idle` has passed without a use, or until the card refuses it. It is sent when the key's
-// policy asks for it and the card does not have it verified: immediately before each use of a key of
-// policy always, in one transaction with it. It is never sent again by itself once it was refused,
-// and never while the card reports fewer than `pin_floor` tries left before it.
+// policy asks for it and the card does not have it verified: immediately before each use of a key
+// of policy always, in one transaction with it. It is never sent again by itself once it was
+// refused, and never while the card reports fewer than `pin_floor` tries left before it.
 class CardPool final : public CardKeys {
  public:
   struct Options {
@@ -102,7 +102,7 @@ class CardPool final : public CardKeys {
   CardCounters counters() const;
 
   // Calls `changed` after each insertion, removal and change of a card's state or slots, until the
-  // returned object ends. It must not block.
+  // returned object ends; when that has ended, `changed` neither runs nor will. It must not block.
   std::shared_ptr<void> Watch(std::function<void()> changed);
 
   absl::StatusOr<CardKey> Find(const std::string& name) override;

@@ -75,8 +75,8 @@ class Sessions {
   std::string Open(Session session);
 
   // The session of `token`, when it is open and was opened from `transport`. Unauthenticated, with
-  // reason SESSION_INVALID and never saying why, when not. The clock's going back does not revive an
-  // expired session.
+  // reason SESSION_INVALID and never saying why, when not. The clock's going back does not revive
+  // an expired session.
   absl::StatusOr<std::shared_ptr<const Session>> Find(absl::string_view token,
                                                       absl::string_view transport);
 
