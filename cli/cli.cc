@@ -19,9 +19,9 @@ void AddGlobalOptions(CLI::App& app, Context& context) {
   app.add_option("--tenant", context.tenant, "Tenant of short resource names")
       ->envname("COUNTERSIGN_TENANT")
       ->capture_default_str();
-  app.add_option(
-         "--endpoint", context.endpoint_settings,
-         "Where a service is: sign=HOST:PORT, ledger=…, verify=…, witness=…, ocsp=… (repeatable)")
+  app.add_option("--endpoint", context.endpoint_settings,
+                 "Where a service is: sign=HOST:PORT, ledger=…, verify=…, witness=…, ocsp=…, "
+                 "yubikey-agent=… (repeatable)")
       ->type_name("SERVICE=HOST:PORT")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
@@ -72,6 +72,7 @@ int RunCli(const std::vector<std::string>& arguments, Output output) {
   AddQueueCommands(app, context);
   AddUpstreamCommands(app, context);
   AddTrustCommands(app, context);
+  AddYubikeyCommands(app, context);
   AddBundleCommands(app, context);
   AddCompletionCommand(app, context);
   AddVersionCommand(app, context);

@@ -201,6 +201,7 @@ TEST_CASE("Every error says what was wrong and what to do") {
   expect({"keys", "destroy", "one"}, "--version N");
   expect({"keys", "destroy", "one", "--version", "1"}, "confirm with --yes");
   expect({"keys", "create", "x", "--algorithm", "rot13"}, "--algorithm");
+  expect({"keys", "create", "x", "--generate"}, "--yubikey");
   expect({"ledger", "append", user.File("big", std::string(65536, 'x'))}, "1 to 65535");
   expect({"ledger", "append", user.File("none", "")}, "1 to 65535");
   expect({"ledger", "proof", "inclusion"}, "--index N or --leaf-hash HEX");
@@ -223,6 +224,21 @@ TEST_CASE("A destroyed version is destroyed only when it is confirmed") {
   const Result result = user.Run({"keys", "destroy", "one", "--version", "1", "--yes", "--json"});
   CHECK(result.exit_code == 0);
   CHECK(ParsedJson(result.out)["keyVersion"]["state"] == "KEY_VERSION_STATE_DESTROYED");
+}
+
+TEST_CASE("A key is made of a card's, which says what it is for, or on a card") {
+  User user;
+  const Result there = user.Run({"keys", "create", "release", "--yubikey", "cards/7/slots/9c"});
+  INFO(there.err);
+  CHECK(there.exit_code == 0);
+  CHECK(absl::StrContains(there.out, "cards/7/slots/9c"));
+  CHECK(absl::StrContains(there.out, "ecdsa-p384-sha384"));
+  CHECK(absl::StrContains(user.Run({"keys", "get", "release"}).out, "cards/7/slots/9c"));
+  const json made = ParsedJson(
+      user.Run({"keys", "create", "made", "--yubikey", "cards/7/slots/9d", "--generate", "--json"})
+          .out);
+  CHECK(made["key"]["algorithm"] == "ALGORITHM_ECDSA_P256_SHA256");
+  CHECK(made["key"]["backend"]["yubikey"]["key"] == "cards/7/slots/9d");
 }
 
 TEST_CASE("Keys are listed page after page") {

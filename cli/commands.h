@@ -24,6 +24,7 @@ void AddOcspCommands(CLI::App& app, Context& context);
 void AddQueueCommands(CLI::App& app, Context& context);
 void AddUpstreamCommands(CLI::App& app, Context& context);
 void AddTrustCommands(CLI::App& app, Context& context);
+void AddYubikeyCommands(CLI::App& app, Context& context);
 void AddBundleCommands(CLI::App& app, Context& context);
 void AddCompletionCommand(CLI::App& app, Context& context);
 

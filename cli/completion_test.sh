@@ -27,6 +27,10 @@ offered() {
 [ "$(offered countersign keys create --algo)" = --algorithm ] || fail "keys create --algo"
 [ "$(offered countersign sign --led)" = --ledger ] || fail "sign --led"
 [ "$(offered countersign keys create name --endp)" = --endpoint ] || fail "global options"
+[ "$(offered countersign yubikey un)" = unlock ] || fail "yubikey un"
+[ "$(offered countersign yubikey subkey re)" = revoke ] || fail "yubikey subkey re"
+[ "$(offered countersign yubikey generate 1/9c --touch)" = --touch-policy ] || fail "yubikey generate"
+[ "$(offered countersign yubikey pin change --yubikey-k)" = --yubikey-key ] || fail "yubikey options"
 [[ " $(offered countersign '') " == *" verify "* ]] || fail "commands"
 
 for shell in bash zsh fish; do

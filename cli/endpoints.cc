@@ -40,6 +40,7 @@ absl::StatusOr<Endpoints> ParseEndpoints(absl::string_view text) {
   Take(root, "verify", &endpoints.verify);
   Take(root, "ledger", &endpoints.ledger);
   Take(root, "ocsp", &endpoints.ocsp);
+  Take(root, "yubikey_agent", &endpoints.yubikey_agent);
   if (const auto witnesses = root.find("witnesses");
       witnesses != root.end() && witnesses->is_array()) {
     endpoints.witnesses.clear();
@@ -81,13 +82,15 @@ absl::Status ApplyEndpoint(absl::string_view setting, int* witnesses_given, Endp
     endpoints->ledger = address;
   } else if (service == "ocsp") {
     endpoints->ocsp = address;
+  } else if (service == "yubikey-agent") {
+    endpoints->yubikey_agent = address;
   } else if (service == "witness") {
     if ((*witnesses_given)++ == 0) endpoints->witnesses.clear();
     endpoints->witnesses.push_back(address);
   } else {
     return absl::InvalidArgumentError(
         absl::StrCat("--endpoint ", setting, ": there is no service \"", service,
-                     "\"; known: sign, verify, ledger, witness, ocsp"));
+                     "\"; known: sign, verify, ledger, witness, ocsp, yubikey-agent"));
   }
   return absl::OkStatus();
 }

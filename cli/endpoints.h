@@ -17,6 +17,7 @@ struct Endpoints {
   std::string verify = "127.0.0.1:7102";
   std::string ledger = "127.0.0.1:7103";
   std::string ocsp = "127.0.0.1:7107";
+  std::string yubikey_agent = "127.0.0.1:7120";
   std::vector<std::string> witnesses = {"127.0.0.1:7104", "127.0.0.1:7105", "127.0.0.1:7106"};
 };
 

@@ -24,13 +24,19 @@ grpc::Status FakeSign::CreateKey(grpc::ServerContext*, const sign::v1::CreateKey
                                  sign::v1::CreateKeyResponse* response) {
   const std::string name = absl::StrCat(request->parent(), "/keys/", request->key_id());
   FakeKey& key = keys_[name];
-  key.private_key = std::make_unique<crypto::PrivateKey>(
-      crypto::PrivateKey::Generate(AlgorithmFromProto(request->key().algorithm()).value()).value());
   key.key = request->key();
+  if (key.key.has_backend()) {
+    key.key.mutable_backend()->mutable_yubikey()->clear_generate();
+    if (key.key.algorithm() == sign::v1::ALGORITHM_UNSPECIFIED) {
+      key.key.set_algorithm(sign::v1::ALGORITHM_ECDSA_P384_SHA384);
+    }
+  }
+  key.private_key = std::make_unique<crypto::PrivateKey>(
+      crypto::PrivateKey::Generate(AlgorithmFromProto(key.key.algorithm()).value()).value());
   key.key.set_name(name);
   key.key.set_primary_version(name + "/versions/1");
   key.version.set_name(name + "/versions/1");
-  key.version.set_algorithm(request->key().algorithm());
+  key.version.set_algorithm(key.key.algorithm());
   key.version.set_state(sign::v1::KEY_VERSION_STATE_ENABLED);
   key.version.set_spki(key.private_key->public_key().spki_der());
   key.version.set_fingerprint(key.private_key->public_key().Fingerprint());

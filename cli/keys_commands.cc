@@ -2,6 +2,7 @@
 
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,9 +26,11 @@ using Stub = pb::SignService::Stub;
 struct KeyOptions {
   std::string name;
   int version = 0;
-  std::string algorithm = "ecdsa-p256-sha256";
+  std::string algorithm;
   std::string owner;
   std::vector<std::string> labels;
+  std::string yubikey;
+  bool generate = false;
   bool yes = false;
 };
 
@@ -55,13 +58,42 @@ void ShowVersions(Context& context, const std::vector<pb::KeyVersion>& versions,
   context.output.Table(rows);
 }
 
+// What a key is made for when nothing is said.
+constexpr char kDefaultAlgorithm[] = "ecdsa-p256-sha256";
+
+// The card key that the options name; nullopt for none.
+absl::StatusOr<std::optional<pb::KeyBackend>> BackendOf(const KeyOptions& options) {
+  if (options.yubikey.empty()) {
+    if (!options.generate) return std::nullopt;
+    return absl::InvalidArgumentError(
+        "--generate makes a key in the slot that --yubikey names: give both");
+  }
+  pb::KeyBackend backend;
+  backend.mutable_yubikey()->set_key(options.yubikey);
+  backend.mutable_yubikey()->set_generate(options.generate);
+  return backend;
+}
+
+void ShowBackend(Output& output, const pb::Key& key) {
+  if (!key.has_backend()) return;
+  const std::string& name = key.backend().yubikey().key();
+  output.Field("YubiKey", name.empty() ? "none: every version is destroyed" : name);
+}
+
 absl::Status Create(Context& context, const KeyOptions& options) {
   pb::CreateKeyRequest request;
   request.set_parent(context.TenantName());
   request.set_key_id(options.name);
   request.set_request_id(crypto::RandomUuid());
-  ASSIGN_OR_RETURN(const crypto::Algorithm algorithm, crypto::ParseAlgorithm(options.algorithm));
-  request.mutable_key()->set_algorithm(AlgorithmToProto(algorithm));
+  ASSIGN_OR_RETURN(const auto backend, BackendOf(options));
+  if (backend.has_value()) *request.mutable_key()->mutable_backend() = *backend;
+  // A key that a card has says itself what it is for.
+  if (!options.algorithm.empty() || !backend.has_value() || options.generate) {
+    ASSIGN_OR_RETURN(
+        const crypto::Algorithm algorithm,
+        crypto::ParseAlgorithm(options.algorithm.empty() ? kDefaultAlgorithm : options.algorithm));
+    request.mutable_key()->set_algorithm(AlgorithmToProto(algorithm));
+  }
   request.mutable_key()->set_owner(options.owner);
   for (const std::string& label : options.labels) {
     const std::pair<std::string, std::string> parts =
@@ -78,6 +110,7 @@ absl::Status Create(Context& context, const KeyOptions& options) {
   output.Headline(true, absl::StrCat("Created key ", LastPart(response.key().name())));
   output.Field("Name", response.key().name());
   output.Field("Algorithm", AlgorithmText(response.key().algorithm()));
+  ShowBackend(output, response.key());
   output.Field("Fingerprint", absl::StrCat("sha256:", response.key_version().fingerprint()));
   return absl::OkStatus();
 }
@@ -122,6 +155,7 @@ absl::Status Get(Context& context, const KeyOptions& options) {
   Output& output = context.output;
   output.Field("Key", key.name(), Tone::kStrong);
   output.Field("Algorithm", AlgorithmText(key.algorithm()));
+  ShowBackend(output, key);
   if (!key.owner().empty()) output.Field("Owner", key.owner());
   for (const auto& [name, value] : key.labels()) {
     output.Field("Label", absl::StrCat(name, "=", value));
@@ -136,6 +170,8 @@ absl::Status Rotate(Context& context, const KeyOptions& options) {
   pb::RotateKeyRequest request;
   request.set_name(context.ResourceName("keys", options.name));
   request.set_request_id(crypto::RandomUuid());
+  ASSIGN_OR_RETURN(const auto backend, BackendOf(options));
+  if (backend.has_value()) *request.mutable_backend() = *backend;
   pb::RotateKeyResponse response;
   RETURN_IF_ERROR(CallSign(context, &Stub::RotateKey, request, &response));
   if (context.json) {
@@ -222,6 +258,12 @@ void AddKeysCommands(CLI::App& app, Context& context) {
     command->add_option("NAME", options->name, "Key: its short or its full resource name")
         ->required();
   };
+  const auto add_backend = [&](CLI::App* command) {
+    command->add_option("--yubikey", options->yubikey,
+                        "Key on a card: cards/SERIAL/slots/SLOT, keys/FINGERPRINT or keys/ALIAS");
+    command->add_flag("--generate", options->generate,
+                      "Make the key on the card, in the empty slot that --yubikey names");
+  };
   const auto add_version = [&](CLI::App* command) {
     command->add_option("--version", options->version, "Number of the key's version")
         ->check(CLI::PositiveNumber);
@@ -231,7 +273,8 @@ void AddKeysCommands(CLI::App& app, Context& context) {
   add_name(create);
   create->add_option("--algorithm", options->algorithm, "What the key does, and how")
       ->check(CLI::IsMember(KeyAlgorithmNames()))
-      ->capture_default_str();
+      ->default_str(absl::StrCat(kDefaultAlgorithm, ", or what the card's key is"));
+  add_backend(create);
   create->add_option("--owner", options->owner, "Who answers for the key");
   create->add_option("--label", options->labels, "NAME=VALUE (repeatable)")
       ->expected(1)
@@ -240,8 +283,10 @@ void AddKeysCommands(CLI::App& app, Context& context) {
   AddGroupCommand(*group, context, options, "list", "List the tenant's keys",
                   [](Context& c, const KeyOptions&) { return List(c); });
   add_name(AddGroupCommand(*group, context, options, "get", "Show a key and its versions", Get));
-  add_name(AddGroupCommand(*group, context, options, "rotate",
-                           "Make a new version, which signs from now on", Rotate));
+  CLI::App* rotate = AddGroupCommand(*group, context, options, "rotate",
+                                     "Make a new version, which signs from now on", Rotate);
+  add_name(rotate);
+  add_backend(rotate);
 
   CLI::App* disable = AddGroupCommand(
       *group, context, options, "disable", "Stop a version's use until it is enabled again",

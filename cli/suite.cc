@@ -28,6 +28,8 @@ constexpr int kOcspPort = 7107;
 // Between a gRPC port and its service's admin and HTTP ports.
 constexpr int kAdminOffset = 100;
 constexpr int kHttpOffset = 200;
+// Above the witnesses'.
+constexpr int kYubikeyAgentPort = 7120;
 // The witnesses use 7204 and up.
 constexpr int kGatewayAdminPort = 7200;
 
@@ -92,6 +94,9 @@ absl::Status Suite::FindBinaries() {
   ASSIGN_OR_RETURN(ledger_binary_, FindBinary(options_.bin_dir, "ledger"));
   ASSIGN_OR_RETURN(ocsp_binary_, FindBinary(options_.bin_dir, "ocsp"));
   ASSIGN_OR_RETURN(gateway_binary_, FindBinary(options_.bin_dir, "gateway"));
+  if (options_.yubikey) {
+    ASSIGN_OR_RETURN(yubikey_agent_binary_, FindBinary(options_.bin_dir, "yubikey-agent"));
+  }
   if (options_.witnesses > 0) {
     ASSIGN_OR_RETURN(witness_binary_, FindBinary(options_.bin_dir, "witness"));
   }
@@ -186,22 +191,45 @@ absl::Status Suite::StartLedger() {
 }
 
 // sign tells ocsp of each revocation, and ocsp reads the tables that sign makes: sign comes first,
-// with the address that ocsp will have.
+// with the address that ocsp will have; and with the agent's, to whom it shows a key that it makes.
 absl::Status Suite::StartSignAndOcsp() {
   ASSIGN_OR_RETURN(ocsp_port_,
                    ReservedPort::Take(options_.host, options_.any_port ? 0 : kOcspPort));
-  ASSIGN_OR_RETURN(
-      sign_, StartService("sign", sign_binary_,
-                          {Listen(kSignPort), Listen(kSignPort + kHttpOffset),
-                           Listen(kSignPort + kAdminOffset)},
-                          {"--data=" + Folder("sign"), "--ledger=" + Reach(ledger_->ports.grpc),
-                           "--ocsp=" + Reach(ocsp_port_->port())}));
+  std::vector<std::string> args = {"--data=" + Folder("sign"),
+                                   "--ledger=" + Reach(ledger_->ports.grpc),
+                                   "--ocsp=" + Reach(ocsp_port_->port())};
+  if (options_.yubikey) {
+    ASSIGN_OR_RETURN(yubikey_agent_port_,
+                     ReservedPort::Take(options_.host, options_.any_port ? 0 : kYubikeyAgentPort));
+    args.push_back("--yubikey-agent=" + Reach(yubikey_agent_port_->port()));
+  }
+  ASSIGN_OR_RETURN(sign_, StartService("sign", sign_binary_,
+                                       {Listen(kSignPort), Listen(kSignPort + kHttpOffset),
+                                        Listen(kSignPort + kAdminOffset)},
+                                       std::move(args)));
   ASSIGN_OR_RETURN(ocsp_,
                    StartService("ocsp", ocsp_binary_,
                                 {absl::StrCat(options_.host, ":", ocsp_port_->port()),
                                  Listen(kOcspPort + kHttpOffset), Listen(kOcspPort + kAdminOffset)},
                                 {"--database=sqlite:" + Folder("sign/keys.db"),
                                  "--kek=" + Folder("sign/ocsp-kek")}));
+  return absl::OkStatus();
+}
+
+// Its callers are its administrator, who is whoever can read the key's file, and sign.
+absl::Status Suite::StartYubikeyAgent() {
+  if (!options_.yubikey) return absl::OkStatus();
+  const std::string data = "--data=" + Folder("yubikey-agent");
+  RETURN_IF_ERROR(supervisor_->RunOnce("yubikey-agent", yubikey_agent_binary_, {"--init", data}));
+  RETURN_IF_ERROR(supervisor_->RunOnce(
+      "yubikey-agent", yubikey_agent_binary_,
+      {"--add-caller", data, "--caller=sign", "--caller-key=" + Folder("sign/yubikey-caller.pem"),
+       "--caller-operation=sign", "--caller-operation=generate"}));
+  ASSIGN_OR_RETURN(yubikey_agent_,
+                   StartService("yubikey-agent", yubikey_agent_binary_,
+                                {absl::StrCat(options_.host, ":", yubikey_agent_port_->port()), "",
+                                 Listen(kYubikeyAgentPort + kAdminOffset)},
+                                {data, "--sign=" + Reach(sign_->ports.grpc)}));
   return absl::OkStatus();
 }
 
@@ -228,6 +256,7 @@ absl::Status Suite::Start() {
   RETURN_IF_ERROR(WriteTrust());
   RETURN_IF_ERROR(StartLedger());
   RETURN_IF_ERROR(StartSignAndOcsp());
+  RETURN_IF_ERROR(StartYubikeyAgent());
   ASSIGN_OR_RETURN(verify_,
                    StartService("verify", verify_binary_,
                                 {Listen(kVerifyPort), "", Listen(kVerifyPort + kAdminOffset)},
@@ -245,6 +274,7 @@ std::string Suite::EndpointsJson() const {
   root["ledger_http"] = Reach(ledger_->ports.http);
   root["ocsp_http"] = Reach(ocsp_->ports.http);
   root["sign_http"] = Reach(sign_->ports.http);
+  if (yubikey_agent_ != nullptr) root["yubikey_agent"] = Reach(yubikey_agent_->ports.grpc);
   root["witnesses"] = nlohmann::ordered_json::array();
   for (const Witness& witness : witnesses_) {
     root["witnesses"].push_back({{"name", witness.name},
@@ -275,6 +305,10 @@ void Suite::PrintTable() const {
   row("verify", Reach(verify_->ports.grpc), "verification (gRPC)");
   row("ledger", Reach(ledger_->ports.grpc),
       absl::StrCat("the log ", options_.origin, " (gRPC); tiles at ", HttpUrl(*ledger_)));
+  if (yubikey_agent_ != nullptr) {
+    row("yubikey", Reach(yubikey_agent_->ports.grpc),
+        "keys on cards (gRPC); unlock one by: countersign yubikey unlock CARD");
+  }
   for (const Witness& witness : witnesses_) {
     row(witness.name, Reach(witness.child->ports.grpc),
         absl::StrCat("cosigns the log; C2SP witness at ", HttpUrl(*witness.child)));

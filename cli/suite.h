@@ -46,6 +46,7 @@ class Suite {
   absl::Status WriteTrust();
   absl::Status StartLedger();
   absl::Status StartSignAndOcsp();
+  absl::Status StartYubikeyAgent();
   absl::Status StartGateway();
 
   std::string Folder(const std::string& name) const {
@@ -70,9 +71,9 @@ class Suite {
   UpOptions options_;
   Supervisor* const supervisor_;
   std::string sign_binary_, verify_binary_, ledger_binary_, witness_binary_, ocsp_binary_,
-      gateway_binary_;
-  // Held as long as the suite runs, so that an ocsp that is started again finds it free.
-  std::unique_ptr<ReservedPort> ocsp_port_;
+      gateway_binary_, yubikey_agent_binary_;
+  // Held as long as the suite runs, so that a service that is started again finds it free.
+  std::unique_ptr<ReservedPort> ocsp_port_, yubikey_agent_port_;
   std::string log_vkey_;
   std::string policy_;
   std::vector<Witness> witnesses_;
@@ -81,6 +82,7 @@ class Suite {
   Supervisor::Child* ledger_ = nullptr;
   Supervisor::Child* ocsp_ = nullptr;
   Supervisor::Child* gateway_ = nullptr;
+  Supervisor::Child* yubikey_agent_ = nullptr;  // null without --yubikey
 };
 
 }  // namespace countersign::cli

@@ -22,6 +22,8 @@ void AddUpCommand(CLI::App& app, Context& context) {
   command->add_option("--gateway-port", options->gateway_port, "Port of the HTTP gateway")
       ->check(CLI::Range(0, 65535))
       ->capture_default_str();
+  command->add_flag("--yubikey", options->yubikey,
+                    "Run the YubiKey agent too, over the PC/SC daemon's cards");
   command->add_option("--ready-fd", options->ready_fd,
                       "File descriptor to write \"ready\" to once all are healthy");
   command->add_option("--ready-file", options->ready_file,

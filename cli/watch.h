@@ -9,30 +9,30 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "cli/context.h"
 
 namespace countersign::cli {
 
-// Calls `method` of one of the sign process's services, without a deadline, and `take` with each
-// answer until the stream ends or `take` returns false. What breaks the stream after its first
+// Calls `method` of the service called `service` at `address`, without a deadline, and `take` with
+// each answer until the stream ends or `take` returns false. What breaks the stream after its first
 // answer (the service is started again, say) makes it ask anew each second, for as long as
 // --timeout without an answer.
 template <typename Stub, typename Request, typename Response>
-absl::Status WatchSign(Context& context,
-                       std::unique_ptr<grpc::ClientReader<Response>> (Stub::*method)(
-                           grpc::ClientContext*, const Request&),
-                       const Request& request, const std::function<bool(const Response&)>& take) {
-  absl::StatusOr<Endpoints> endpoints = context.GetEndpoints();
-  if (!endpoints.ok()) return endpoints.status();
+absl::Status Watch(Context& context, absl::string_view service, const std::string& address,
+                   std::unique_ptr<grpc::ClientReader<Response>> (Stub::*method)(
+                       grpc::ClientContext*, const Request&),
+                   const Request& request, const std::function<bool(const Response&)>& take) {
   absl::Time last_answer = absl::InfinitePast();
   while (true) {
     bool enough = false;
     const absl::Status status =
-        context.Call("sign", endpoints->sign,
+        context.Call(service, address,
                      [&](const std::shared_ptr<grpc::Channel>& channel, grpc::ClientContext* call) {
                        call->set_deadline(std::chrono::system_clock::time_point::max());
                        Stub stub(channel);
@@ -52,6 +52,17 @@ absl::Status WatchSign(Context& context,
     }
     absl::SleepFor(absl::Seconds(1));
   }
+}
+
+// The same of one of the sign process's services.
+template <typename Stub, typename Request, typename Response>
+absl::Status WatchSign(Context& context,
+                       std::unique_ptr<grpc::ClientReader<Response>> (Stub::*method)(
+                           grpc::ClientContext*, const Request&),
+                       const Request& request, const std::function<bool(const Response&)>& take) {
+  absl::StatusOr<Endpoints> endpoints = context.GetEndpoints();
+  if (!endpoints.ok()) return endpoints.status();
+  return Watch(context, "sign", endpoints->sign, method, request, take);
 }
 
 }  // namespace countersign::cli
