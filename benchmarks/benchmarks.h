@@ -32,6 +32,7 @@ std::vector<Benchmark> MerkleBenchmarks();
 std::vector<Benchmark> IssueBenchmarks();
 std::vector<Benchmark> InventoryBenchmarks();
 std::vector<Benchmark> RenewBenchmarks();
+std::vector<Benchmark> YubikeyBenchmarks();
 
 // Those of OCSP share what takes long to make.
 class OcspFixture;

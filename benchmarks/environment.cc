@@ -97,7 +97,8 @@ absl::StatusOr<Environment::Service*> Environment::Launch(const std::string& nam
 
 absl::StatusOr<runtime::BoundPorts> Environment::StartService(const std::string& name,
                                                               const std::string& service,
-                                                              std::vector<std::string> args) {
+                                                              std::vector<std::string> args,
+                                                              std::vector<std::string> env) {
   const std::string data = absl::StrCat(work_, "/", name);
   RETURN_IF_ERROR(base::EnsureDirectory(data, 0700));
   // Of an earlier process of this name.
@@ -108,11 +109,11 @@ absl::StatusOr<runtime::BoundPorts> Environment::StartService(const std::string&
   if (service != "ocsp") args.insert(args.end(), {"--data", data});
   args.insert(args.end(), {"--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0",
                            "--admin-listen", "127.0.0.1:0", "--port-file", data + "/ports.json"});
+  env.insert(env.end(), {absl::StrCat("LD_PRELOAD=", bin_, "/benchmarks/libcount_syncs.so"),
+                         absl::StrCat("COUNTERSIGN_SYNC_COUNT=", syncs)});
   ASSIGN_OR_RETURN(const Service* started,
                    Launch(name, absl::StrCat(bin_, "/services/", service, "/countersign-", service),
-                          std::move(args),
-                          {absl::StrCat("LD_PRELOAD=", bin_, "/benchmarks/libcount_syncs.so"),
-                           absl::StrCat("COUNTERSIGN_SYNC_COUNT=", syncs)}));
+                          std::move(args), std::move(env)));
   return started->ports;
 }
 

@@ -35,11 +35,13 @@ class Environment {
   // three witnesses, "suite".
   absl::StatusOr<std::vector<std::shared_ptr<grpc::Channel>>> Channels(const std::string& service);
 
-  // Starts the service "ledger", "witness", "sign" or "ocsp" once more, as `name`, with `args`
-  // beside those for its ports and its data folder, WORK/NAME. `name` then stands for it here.
+  // Starts the service "ledger", "witness", "sign", "ocsp" or "yubikey-agent" once more, as `name`,
+  // with `args` beside those for its ports and its data folder, WORK/NAME, and `env` added to this
+  // process's environment. `name` then stands for it here.
   absl::StatusOr<runtime::BoundPorts> StartService(const std::string& name,
                                                    const std::string& service,
-                                                   std::vector<std::string> args);
+                                                   std::vector<std::string> args,
+                                                   std::vector<std::string> env = {});
   // Makes its keys first: runs its --init with `args`, to the end.
   absl::Status InitService(const std::string& name, const std::string& service,
                            std::vector<std::string> args);

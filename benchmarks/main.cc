@@ -50,7 +50,8 @@ int main(int argc, char** argv) {
         bench::LedgerProofsBenchmarks(), bench::MerkleBenchmarks(), bench::WitnessBenchmarks(),
         bench::WitnessFanoutBenchmarks(), bench::RenewBenchmarks(), bench::IssueBenchmarks(),
         bench::InventoryBenchmarks(), bench::OcspHttpBenchmarks(ocsp),
-        bench::OcspMemoryBenchmarks(ocsp), bench::OcspPropagationBenchmarks()}) {
+        bench::OcspMemoryBenchmarks(ocsp), bench::OcspPropagationBenchmarks(),
+        bench::YubikeyBenchmarks()}) {
     all.insert(all.end(), group.begin(), group.end());
   }
   std::vector<bench::Benchmark> chosen;
