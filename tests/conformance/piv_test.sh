@@ -308,7 +308,7 @@ gone || fail "card 1 is back"
 
 # What it remembers, it remembers for the next simulator.
 stop_cards
-[ ! -e "$(dirname "$(dirname "$PCSCLITE_CSOCK_NAME")")" ] || fail "the simulator left a folder"
+[ ! -e "$(dirname "$PCSCLITE_CSOCK_NAME")" ] || fail "the simulator left a folder"
 start_cards again --cards=1 --first-serial=4711 --firmware=5.7.1 --state-dir="$work/state"
 ok -a status
 says $'Version:\t5.4.3'

@@ -1,6 +1,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "libs/base/file.h"
 #include "libs/base/status_macros.h"
@@ -29,11 +31,8 @@ constexpr char kPcscd[] = "/usr/sbin/pcscd";
 constexpr char kDriver[] = "/usr/lib/pcsc/drivers/serial/libifdvpcd.so";
 // pcscd has room for 16, and vpcd makes two of each entry.
 constexpr int kMaxReaders = 8;
-// Its own /run, in which /run/pcscd, whose name is compiled in, is the test's; and SIGKILL once
-// this process is gone, which a change of user namespaces may have made the kernel forget.
-constexpr char kScript[] =
-    "mount -t tmpfs tmpfs /run && mkdir /run/pcscd && mount --bind \"$1\" /run/pcscd && "
-    "exec setpriv --pdeathsig=KILL -- \"$0\" --foreground --config \"$2\"";
+// The folder of pcscd's socket and of its process id, compiled into it.
+constexpr absl::string_view kRunFolder = "/run/pcscd";
 
 // Whether nobody listens on `port` now.
 bool IsFree(int port) {
@@ -97,13 +96,27 @@ bool Answers(const std::string& path) {
   return answers;
 }
 
+// A new folder whose name is as long as kRunFolder.
+absl::StatusOr<std::string> MakeRunFolder() {
+  constexpr absl::string_view kLetters = "abcdefghijklmnopqrstuvwxyz0123456789";
+  std::random_device random;
+  while (true) {
+    std::string path = "/tmp/";
+    while (path.size() < kRunFolder.size()) path.push_back(kLetters[random() % kLetters.size()]);
+    if (mkdir(path.c_str(), 0755) == 0) return path;
+    if (errno != EEXIST) return base::ErrnoStatus(errno, absl::StrCat("make ", path));
+  }
+}
+
 }  // namespace
 
 struct PcscDaemon::Impl {
   ~Impl() {
     process.reset();
     std::error_code ignored;
-    if (!folder.empty()) std::filesystem::remove_all(folder, ignored);
+    for (const std::string& path : {folder, run_folder}) {
+      if (!path.empty()) std::filesystem::remove_all(path, ignored);
+    }
   }
 
   absl::Status MakeFolder();
@@ -115,6 +128,7 @@ struct PcscDaemon::Impl {
 
   int readers = 0;
   std::string folder;
+  std::string run_folder;
   std::string socket_path;
   std::vector<int> ports;
   std::unique_ptr<runtime::Subprocess> process;
@@ -125,7 +139,16 @@ absl::Status PcscDaemon::Impl::MakeFolder() {
   std::string name = "/tmp/countersign-pcsc.XXXXXX";
   if (mkdtemp(name.data()) == nullptr) return base::ErrnoStatus(errno, absl::StrCat("make ", name));
   folder = name;
-  socket_path = folder + "/run/pcscd.comm";
+  ASSIGN_OR_RETURN(run_folder, MakeRunFolder());
+  socket_path = run_folder + "/pcscd.comm";
+  // The machine's own pcscd, but for where it is met: so that neither the machine's nor other
+  // tests' are in its way, and no privilege is needed.
+  ASSIGN_OR_RETURN(std::string program, base::ReadFile(kPcscd));
+  if (absl::StrReplaceAll({{kRunFolder, run_folder}}, &program) == 0) {
+    return absl::UnavailableError(
+        absl::StrCat(kPcscd, " does not keep its socket in ", kRunFolder, ": it cannot be moved"));
+  }
+  RETURN_IF_ERROR(base::WriteFileAtomically(folder + "/pcscd", program, 0755));
   for (int i = 0; i < readers; ++i) {
     // The dynamic linker loads a file once, and the driver keeps its reader in globals.
     std::error_code error;
@@ -163,14 +186,11 @@ bool PcscDaemon::Impl::Ready() const {
 absl::Status PcscDaemon::Impl::Launch() {
   // What one that was killed left behind would make the next one refuse to start.
   std::error_code ignored;
-  std::filesystem::remove_all(folder + "/run", ignored);
-  RETURN_IF_ERROR(base::EnsureDirectory(folder + "/run"));
+  std::filesystem::remove_all(run_folder, ignored);
+  RETURN_IF_ERROR(base::EnsureDirectory(run_folder));
   runtime::SubprocessOptions options;
-  options.binary = "/usr/bin/env";
-  options.args = {"unshare", "--mount"};
-  if (geteuid() != 0) options.args.insert(options.args.end(), {"--user", "--map-root-user"});
-  options.args.insert(options.args.end(), {"--", "sh", "-c", kScript, kPcscd, folder + "/run",
-                                           folder + "/reader.conf"});
+  options.binary = folder + "/pcscd";
+  options.args = {"--foreground", "--config", folder + "/reader.conf"};
   options.log_file = folder + "/log";
   ASSIGN_OR_RETURN(process, runtime::Subprocess::Start(options));
   Eventually([this] { return !process->Running() || Ready(); }, /*seconds=*/20);

@@ -17,7 +17,7 @@ namespace countersign::testing::piv {
 class PcscDaemon {
  public:
   // Returns when it answers. Unavailable, saying why, when pcscd or vpcd is not installed or may
-  // not be started (it needs a mount namespace).
+  // not be started.
   static absl::StatusOr<std::unique_ptr<PcscDaemon>> Start(int readers);
   ~PcscDaemon();
   PcscDaemon(const PcscDaemon&) = delete;
