@@ -33,9 +33,9 @@ absl::Status Context::Call(absl::string_view service, const std::string& address
   // A service's own UNAVAILABLE carries a reason; gRPC's, made on this side, does not.
   if (absl::IsUnavailable(status) && !runtime::ReasonOf(status).has_value()) {
     return absl::UnavailableError(
-        absl::StrCat("no ", service, " service at ", address,
-                     "; start one with `countersign up`, or name another with --endpoint ", service,
-                     "=HOST:PORT"));
+        absl::StrCat("no ", service, " service at ", address, "; start one with `countersign up",
+                     service == "yubikey-agent" ? " --yubikey" : "",
+                     "`, or name another with --endpoint ", service, "=HOST:PORT"));
   }
   if (absl::IsUnimplemented(status) && !runtime::ReasonOf(status).has_value()) {
     return absl::UnimplementedError(absl::StrCat("the ", service, " service at ", address,

@@ -1,7 +1,8 @@
 // `countersign up`: the whole suite on one machine, as child processes on loopback ports.
 //
-// Data folder: sign/, ledger/, witness-N/, yubikey-agent/ (the services' own data), trust/policy (C2SP tlog-policy
-// made of the vkeys they publish), log/ (their output), run/ (port files) and endpoints.json:
+// Data folder: sign/, ledger/, witness-N/, yubikey-agent/ (the services' own data), trust/policy
+// (C2SP tlog-policy made of the vkeys they publish), log/ (their output), run/ (port files) and
+// endpoints.json:
 //   {"pid":1,"sign":"127.0.0.1:7101","verify":…,"ledger":…,"ocsp":…,
 //    "ledger_http":"127.0.0.1:7303","ocsp_http":…,"sign_http":…,
 //    "witnesses":[{"name":…,"grpc":…,"http":…,"vkey":…}],"gateway":"127.0.0.1:8080",
@@ -26,7 +27,7 @@ struct UpOptions {
   std::string origin = "";  // the log's name in checkpoints; "" = one made at the first start
   bool any_port = false;    // free ports instead of the usual ones (7101…, 8080)
   int gateway_port = 8080;
-  bool yubikey = false;  // the YubiKey agent too; the machine's pcscd has to run
+  bool yubikey = false;    // the YubiKey agent too; the machine's pcscd has to run
   int ready_fd = -1;       // "ready\n" is written to it, and it is closed, once all are healthy
   std::string ready_file;  // endpoints.json is written here too, once all are healthy
   bool json = false;       // endpoints as JSON on standard output instead of a table

@@ -14,7 +14,8 @@ namespace {
 
 using testing::RequireOk;
 
-TEST_CASE("A secret's file is read whole, when it is its owner's alone and no larger than it may be") {
+TEST_CASE(
+    "A secret's file is read whole, when it is its owner's alone and no larger than it may be") {
   testing::TempDir dir;
   const std::string path = dir.path() + "/secret";
   RequireOk(base::WriteFileAtomically(path, "12345678", 0600));

@@ -32,8 +32,8 @@ struct ClientTls {
 // A channel to `address` ("host:port", or a gRPC target such as "dns:///sign:7101"). It connects
 // lazily and again by itself; calls fail fast with UNAVAILABLE while nobody answers. Load is spread
 // round robin over the addresses of the name; UNAVAILABLE is retried, at most 4 attempts in all,
-// within the call's deadline, but not of the services that take cards' PINs. Idle connections are kept alive. Fails only when a TLS file cannot be
-// read. The channel is thread-safe.
+// within the call's deadline, but not of the services that take cards' PINs. Idle connections are
+// kept alive. Fails only when a TLS file cannot be read. The channel is thread-safe.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(absl::string_view address,
                                                            const ClientTls& tls = {});
 

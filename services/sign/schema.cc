@@ -8,8 +8,8 @@ namespace {
 // state: 1 enabled, 2 disabled, 3 destroyed, as in the contract. sealed_key is null once destroyed.
 //
 // keys.backend is empty for keys of our own and "yubikey" for those on cards; key_versions.backend
-// is then the agent's name of the key, `keys/{fingerprint}`, by which it stays its tenant's when the
-// version is destroyed; sealed_key holds that name, sealed, so that it cannot be exchanged for
+// is then the agent's name of the key, `keys/{fingerprint}`, by which it stays its tenant's when
+// the version is destroyed; sealed_key holds that name, sealed, so that it cannot be exchanged for
 // another's.
 //
 // Of certificates: status, profile and revocation_reason are the contract's numbers; serial is the

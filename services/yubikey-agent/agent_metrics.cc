@@ -12,9 +12,8 @@ namespace {
 
 double CountOf(const CardPool& pool, CardState state) {
   const std::vector<CardInfo> cards = pool.Cards();
-  return static_cast<double>(
-      std::count_if(cards.begin(), cards.end(),
-                    [state](const CardInfo& card) { return card.state == state; }));
+  return static_cast<double>(std::count_if(
+      cards.begin(), cards.end(), [state](const CardInfo& card) { return card.state == state; }));
 }
 
 }  // namespace
@@ -54,13 +53,12 @@ void OperationMetrics::Observe(absl::string_view operation, bool ok, absl::Durat
 }
 
 void ExportState(const CardPool* pool, const Sessions* sessions, runtime::Metrics* metrics) {
-  const std::pair<const char*, CardState> states[] = {{"ready", CardState::kReady},
-                                                      {"locked", CardState::kLocked},
-                                                      {"failed", CardState::kFailed}};
+  const std::pair<const char*, CardState> states[] = {
+      {"ready", CardState::kReady}, {"locked", CardState::kLocked}, {"failed", CardState::kFailed}};
   for (const auto& [name, state] : states) {
-    metrics->AddGaugeFunction(
-        "countersign_yubikey_cards", "Cards that are there, by state.",
-        [pool, state = state] { return CountOf(*pool, state); }, {{"state", name}});
+    metrics->AddGaugeFunction("countersign_yubikey_cards", "Cards that are there, by state.",
+                              [pool, state = state] { return CountOf(*pool, state); },
+                              {{"state", name}});
   }
   metrics->AddGaugeFunction("countersign_yubikey_queued_jobs",
                             "Jobs that wait for a card or run on one, of all cards.", [pool] {
@@ -91,12 +89,10 @@ void ExportState(const CardPool* pool, const Sessions* sessions, runtime::Metric
         [pool, member = member] { return static_cast<double>(pool->counters().*member); },
         {{"fate", name}});
   }
-  metrics->AddCounterFunction(
-      "countersign_yubikey_removals_total", "Cards that were pulled.",
-      [pool] { return static_cast<double>(pool->counters().removals); });
-  metrics->AddGaugeFunction("countersign_yubikey_sessions", "Open sessions.", [sessions] {
-    return static_cast<double>(sessions->stats().open);
-  });
+  metrics->AddCounterFunction("countersign_yubikey_removals_total", "Cards that were pulled.",
+                              [pool] { return static_cast<double>(pool->counters().removals); });
+  metrics->AddGaugeFunction("countersign_yubikey_sessions", "Open sessions.",
+                            [sessions] { return static_cast<double>(sessions->stats().open); });
   const std::pair<const char*, uint64_t Sessions::Stats::*> events[] = {
       {"opened", &Sessions::Stats::opened},
       {"refused", &Sessions::Stats::refused},

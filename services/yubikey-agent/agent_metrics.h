@@ -21,8 +21,7 @@ class OperationMetrics {
   // `metrics` must outlive it.
   explicit OperationMetrics(runtime::Metrics* metrics) : metrics_(metrics) {}
 
-  void Observe(absl::string_view operation, bool ok, absl::Duration on_card,
-               absl::Duration queued);
+  void Observe(absl::string_view operation, bool ok, absl::Duration on_card, absl::Duration queued);
 
  private:
   struct Handles {

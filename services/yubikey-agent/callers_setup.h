@@ -10,8 +10,8 @@
 
 namespace countersign::yubikey {
 
-// Makes the folder and, unless it is there, a caller "admin" who may do everything, with the API key
-// in DATA/admin.key (mode 0600). Does nothing to what is there.
+// Makes the folder and, unless it is there, a caller "admin" who may do everything, with the API
+// key in DATA/admin.key (mode 0600). Does nothing to what is there.
 absl::Status InitCallers(const std::string& data, const std::string& callers_file);
 
 // A caller as the flags describe it.

@@ -11,8 +11,8 @@ namespace countersign::yubikey {
 namespace {
 
 using countersign::testing::IsOk;
-using countersign::testing::StatusIs;
 using countersign::testing::RequireOk;
+using countersign::testing::StatusIs;
 using countersign::testing::TempDir;
 using Form = CardSecrets::Form;
 

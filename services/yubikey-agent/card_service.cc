@@ -404,52 +404,41 @@ grpc::ServerUnaryReactor* CardService::LockCard(grpc::CallbackServerContext* con
   return reactor;
 }
 
-grpc::ServerUnaryReactor* CardService::ChangePin(grpc::CallbackServerContext* context,
-                                                 const v1::ChangePinRequest* request,
-                                                 v1::ChangePinResponse*) {
-  absl::Status shaped = CheckPin("pin", request->pin());
-  if (shaped.ok()) shaped = CheckPin("new_pin", request->new_pin());
-  crypto::SecretBytes pin = TakeSecret(request->pin());
-  crypto::SecretBytes new_pin = TakeSecret(request->new_pin());
-  const absl::StatusOr<uint32_t> serial = CardOf(*context, Operation::kManage, request->name());
+grpc::ServerUnaryReactor* CardService::Replace(grpc::CallbackServerContext* context,
+                                               const std::string& name, const Given& given,
+                                               const Given& wanted, Replacement replacement) {
+  absl::Status shaped = CheckPin(given.field, given.secret);
+  if (shaped.ok()) shaped = CheckPin(wanted.field, wanted.secret);
+  crypto::SecretBytes old_secret = TakeSecret(given.secret);
+  crypto::SecretBytes new_secret = TakeSecret(wanted.secret);
+  const absl::StatusOr<uint32_t> serial = CardOf(*context, Operation::kManage, name);
   if (!serial.ok()) return runtime::FinishUnary(context, serial.status());
   if (!shaped.ok()) return runtime::FinishUnary(context, shaped);
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  options_.pool->ChangePin(*serial, std::move(pin), std::move(new_pin), runtime::Deadline(*context),
-                           Finish(context, reactor));
+  (options_.pool->*replacement)(*serial, std::move(old_secret), std::move(new_secret),
+                                runtime::Deadline(*context), Finish(context, reactor));
   return reactor;
+}
+
+grpc::ServerUnaryReactor* CardService::ChangePin(grpc::CallbackServerContext* context,
+                                                 const v1::ChangePinRequest* request,
+                                                 v1::ChangePinResponse*) {
+  return Replace(context, request->name(), {"pin", request->pin()}, {"new_pin", request->new_pin()},
+                 &CardPool::ChangePin);
 }
 
 grpc::ServerUnaryReactor* CardService::ChangePuk(grpc::CallbackServerContext* context,
                                                  const v1::ChangePukRequest* request,
                                                  v1::ChangePukResponse*) {
-  absl::Status shaped = CheckPin("puk", request->puk());
-  if (shaped.ok()) shaped = CheckPin("new_puk", request->new_puk());
-  crypto::SecretBytes puk = TakeSecret(request->puk());
-  crypto::SecretBytes new_puk = TakeSecret(request->new_puk());
-  const absl::StatusOr<uint32_t> serial = CardOf(*context, Operation::kManage, request->name());
-  if (!serial.ok()) return runtime::FinishUnary(context, serial.status());
-  if (!shaped.ok()) return runtime::FinishUnary(context, shaped);
-  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  options_.pool->ChangePuk(*serial, std::move(puk), std::move(new_puk), runtime::Deadline(*context),
-                           Finish(context, reactor));
-  return reactor;
+  return Replace(context, request->name(), {"puk", request->puk()}, {"new_puk", request->new_puk()},
+                 &CardPool::ChangePuk);
 }
 
 grpc::ServerUnaryReactor* CardService::UnblockPin(grpc::CallbackServerContext* context,
                                                   const v1::UnblockPinRequest* request,
                                                   v1::UnblockPinResponse*) {
-  absl::Status shaped = CheckPin("puk", request->puk());
-  if (shaped.ok()) shaped = CheckPin("new_pin", request->new_pin());
-  crypto::SecretBytes puk = TakeSecret(request->puk());
-  crypto::SecretBytes new_pin = TakeSecret(request->new_pin());
-  const absl::StatusOr<uint32_t> serial = CardOf(*context, Operation::kManage, request->name());
-  if (!serial.ok()) return runtime::FinishUnary(context, serial.status());
-  if (!shaped.ok()) return runtime::FinishUnary(context, shaped);
-  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  options_.pool->UnblockPin(*serial, std::move(puk), std::move(new_pin),
-                            runtime::Deadline(*context), Finish(context, reactor));
-  return reactor;
+  return Replace(context, request->name(), {"puk", request->puk()}, {"new_pin", request->new_pin()},
+                 &CardPool::UnblockPin);
 }
 
 grpc::ServerUnaryReactor* CardService::ChangeManagementKey(

@@ -90,6 +90,16 @@ class CardService final : public v1::CardService::CallbackService {
                                       v1::ResetCardResponse* response) override;
 
  private:
+  // A secret in a request, and its field's name.
+  struct Given {
+    absl::string_view field;
+    const std::string& secret;
+  };
+  // One of the pool's methods that replace a secret: the card's serial number, what proves the
+  // right to, and what is put in its place.
+  using Replacement = void (CardPool::*)(uint32_t, crypto::SecretBytes, crypto::SecretBytes,
+                                         absl::Time, CardPool::Done);
+
   // The card or slot of a request's `name`, when the call's session covers it.
   absl::StatusOr<uint32_t> CardOf(const grpc::CallbackServerContext& context, Operation operation,
                                   const std::string& name) const;
@@ -107,6 +117,10 @@ class CardService final : public v1::CardService::CallbackService {
   void Change(grpc::CallbackServerContext* context, grpc::ServerUnaryReactor* reactor,
               const SlotRef& ref, absl::string_view operation, CardPool::Needs needs,
               CardPool::Body body, v1::Slot* out);
+
+  grpc::ServerUnaryReactor* Replace(grpc::CallbackServerContext* context, const std::string& name,
+                                    const Given& given, const Given& wanted,
+                                    Replacement replacement);
 
   const Options options_;
 };

@@ -6,7 +6,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "libs/base/status_macros.h"
 #include "libs/base/thread_pool.h"
@@ -14,6 +13,7 @@
 #include "libs/runtime/error_details.h"
 #include "libs/runtime/field_error.h"
 #include "services/yubikey-agent/call_guard.h"
+#include "services/yubikey-agent/names.h"
 
 namespace countersign::yubikey {
 namespace {
@@ -41,17 +41,6 @@ void ToProto(const Session& session, v1::Session* proto) {
   *proto->mutable_expire_time() = ToProto(session.expire_time);
 }
 
-absl::StatusOr<uint32_t> ParseCard(absl::string_view name) {
-  constexpr absl::string_view kCards = "cards/";
-  uint32_t serial = 0;
-  if (name.substr(0, kCards.size()) != kCards ||
-      !absl::SimpleAtoi(name.substr(kCards.size()), &serial) ||
-      name != absl::StrCat(kCards, serial)) {
-    return runtime::FieldError("card_pin.card", "must be cards/{serial}");
-  }
-  return serial;
-}
-
 absl::Status CheckForm(const v1::OpenSessionRequest& request) {
   if (!IsCallerName(request.caller())) return runtime::FieldError("caller", "is no caller's name");
   switch (request.proof_case()) {
@@ -69,7 +58,7 @@ absl::Status CheckForm(const v1::OpenSessionRequest& request) {
       return runtime::FieldError("proof", "is missing");
   }
   if (request.has_card_pin()) {
-    RETURN_IF_ERROR(ParseCard(request.card_pin().card()).status());
+    RETURN_IF_ERROR(ParseCardName("card_pin.card", request.card_pin().card()).status());
     const size_t size = request.card_pin().pin().size();
     if (size < 6 || size > 8) return runtime::FieldError("card_pin.pin", "must have 6 to 8 bytes");
   }
@@ -77,7 +66,8 @@ absl::Status CheckForm(const v1::OpenSessionRequest& request) {
     return runtime::FieldError("scope.names", "has more than 1,000 names");
   }
   for (const std::string& name : request.scope().names()) {
-    if (!IsScopeName(name)) return runtime::FieldError("scope.names", "has a name of no known form");
+    if (!IsScopeName(name))
+      return runtime::FieldError("scope.names", "has a name of no known form");
   }
   for (const int operation : request.scope().operations()) {
     if (operation == v1::OPERATION_UNSPECIFIED || !v1::Operation_IsValid(operation)) {
@@ -169,7 +159,7 @@ absl::StatusOr<SessionService::Opening> SessionService::Prepare(
         !caller.scope->Covers(request.card_pin().card())) {
       return Exceeds("this card unlocked");
     }
-    ASSIGN_OR_RETURN(opening.card, ParseCard(request.card_pin().card()));
+    ASSIGN_OR_RETURN(opening.card, ParseCardName("card_pin.card", request.card_pin().card()));
   }
   opening.session.caller = caller.name;
   opening.session.create_time = options_.clock->Now();
@@ -251,7 +241,8 @@ grpc::ServerUnaryReactor* SessionService::RevokeSessions(grpc::CallbackServerCon
                      "NOT_IN_SCOPE"));
   }
   if (request->caller() != "*" && !IsCallerName(request->caller())) {
-    return runtime::FinishUnary(context, runtime::FieldError("caller", "is neither a caller's name nor *"));
+    return runtime::FinishUnary(context,
+                                runtime::FieldError("caller", "is neither a caller's name nor *"));
   }
   response->set_revoked(options_.sessions->Revoke(request->caller()));
   return runtime::FinishUnary(context, absl::OkStatus());

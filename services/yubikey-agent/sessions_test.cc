@@ -241,7 +241,6 @@ TEST_CASE("ten thousand sessions take less than a kilobyte each") {
   const size_t after = mallinfo2().uordblks;
   CHECK(sessions->stats().open == 10'000);
   CHECK((after - before) / 10'000 < 1024);
-
 }
 
 }  // namespace

@@ -31,11 +31,13 @@ absl::Status CheckSubKeySpec(const SubKeySpec& spec) {
   if (spec.card_key.empty() == spec.authority.empty()) {
     return runtime::FieldError("sub_key", "needs either card_key or authority");
   }
-  if (spec.card_key.size() > kMaxNameBytes) return runtime::FieldError("sub_key.card_key", "is too long");
+  if (spec.card_key.size() > kMaxNameBytes)
+    return runtime::FieldError("sub_key.card_key", "is too long");
   if (!spec.authority.empty() &&
       (spec.authority.size() > kMaxNameBytes || !absl::StartsWith(spec.authority, "tenants/") ||
        !absl::StrContains(spec.authority, "/authorities/"))) {
-    return runtime::FieldError("sub_key.authority", "must be tenants/{tenant}/authorities/{authority}");
+    return runtime::FieldError("sub_key.authority",
+                               "must be tenants/{tenant}/authorities/{authority}");
   }
   switch (spec.algorithm) {
     case crypto::Algorithm::kEd25519:
@@ -47,7 +49,8 @@ absl::Status CheckSubKeySpec(const SubKeySpec& spec) {
       }
       break;
     default:
-      return runtime::FieldError("sub_key.algorithm", "must be ED25519, ECDSA_P256_SHA256 or HPKE_X25519");
+      return runtime::FieldError("sub_key.algorithm",
+                                 "must be ED25519, ECDSA_P256_SHA256 or HPKE_X25519");
   }
   pki::Name name;
   name.rdns = {{{std::string(pki::kOidCommonName), spec.common_name}}};

@@ -5,6 +5,7 @@
 #include "libs/base/status_macros.h"
 #include "libs/crypto/random.h"
 #include "libs/runtime/field_error.h"
+#include "services/yubikey-agent/conversions.h"
 
 namespace countersign::yubikey {
 namespace {
@@ -20,32 +21,15 @@ google::protobuf::Timestamp ToTimestamp(absl::Time time) {
   return proto;
 }
 
-v1::Algorithm ToProto(crypto::Algorithm algorithm) {
-  switch (algorithm) {
-    case crypto::Algorithm::kEd25519:
-      return v1::ALGORITHM_ED25519;
-    case crypto::Algorithm::kEcdsaP256Sha256:
-      return v1::ALGORITHM_ECDSA_P256_SHA256;
-    case crypto::Algorithm::kHpkeX25519:
-      return v1::ALGORITHM_HPKE_X25519;
-    default:
-      return v1::ALGORITHM_UNSPECIFIED;
-  }
-}
-
 absl::StatusOr<crypto::Algorithm> FromProto(v1::Algorithm algorithm) {
-  switch (algorithm) {
-    case v1::ALGORITHM_ED25519:
-      return crypto::Algorithm::kEd25519;
-    case v1::ALGORITHM_ECDSA_P256_SHA256:
-      return crypto::Algorithm::kEcdsaP256Sha256;
-    case v1::ALGORITHM_HPKE_X25519:
-      return crypto::Algorithm::kHpkeX25519;
-    default:
-      return runtime::FieldError("sub_key.algorithm",
-                        "must be ALGORITHM_ED25519, ALGORITHM_ECDSA_P256_SHA256 or "
-                        "ALGORITHM_HPKE_X25519");
+  for (const crypto::Algorithm candidate :
+       {crypto::Algorithm::kEd25519, crypto::Algorithm::kEcdsaP256Sha256,
+        crypto::Algorithm::kHpkeX25519}) {
+    if (ToProto(candidate) == algorithm) return candidate;
   }
+  return runtime::FieldError("sub_key.algorithm",
+                             "must be ALGORITHM_ED25519, ALGORITHM_ECDSA_P256_SHA256 or "
+                             "ALGORITHM_HPKE_X25519");
 }
 
 }  // namespace
